@@ -1,0 +1,395 @@
+"""ROOT as a side: each component is one or two calls of `reference_root`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+import reference_root as root
+from parity.sides.interface import Bridge, Pairs, Tree
+from parity.tasks.interface import Task
+
+__all__ = ["RootSide"]
+
+ENDS = ("x_high", "y_high", "x_low", "y_low")
+
+
+class RootSide:
+    """`parity.sides.interface.Side` for the package `reference_root`."""
+
+    name = "reference_root"
+    version = f"ROOT {root.__version__} (reference)"
+
+    def schedule(self, bridge: Bridge) -> Tree:
+        """The model's buffers."""
+        return {name: buffer.clone() for name, buffer in _model(bridge).named_buffers()}
+
+    def sample_steps(self, bridge: Bridge) -> Tree:
+        """The model's plain attribute `steps`."""
+        model = _model(bridge)
+        return {"steps": model.steps, "state_dict_keys": sorted(model.state_dict())}
+
+    def q_sample(self, bridge: Bridge, *, x_high: Tensor, x_low: Tensor, t: Tensor, noise: Tensor | None) -> Tree:
+        """`BrownianBridgeModel.q_sample`."""
+        x_t, objective = _model(bridge).q_sample(x_high, x_low, t, noise)
+        return {"x_t": x_t, "objective": objective}
+
+    def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
+        """`BrownianBridgeModel.predict_x0_from_objective`."""
+        return {"x0": _model(bridge).predict_x0_from_objective(x_t, x_low, t, objective_recon)}
+
+    def initial_weights(self, bridge: Bridge) -> Tree:
+        """Default initialisation, then `weights_init`."""
+        model = root.BrownianBridgeModel(_params(bridge), dtype=bridge.dtype)
+        model.apply(root.weights_init)
+        return _named("state", model)
+
+    def denoiser(
+        self, bridge: Bridge, *, state: Mapping[str, Tensor], x_t: Tensor, t: Tensor, y_first: Tensor, y_second: Tensor
+    ) -> Tree:
+        """`denoise_fn`."""
+        with torch.no_grad():
+            return {"output": _model(bridge, state).denoise_fn(x_t, t, y_first, y_second)}
+
+    def p_losses(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_high: Tensor,
+        y_high: Tensor,
+        x_low: Tensor,
+        y_low: Tensor,
+        t: Tensor | None,
+        noise: Tensor | None,
+    ) -> Tree:
+        """`p_losses`, or `forward` where the timesteps are to be drawn, which then draws the noise too."""
+        model = _model(bridge, state)
+        if t is not None:
+            loss, log = model.p_losses(x_high, y_high, x_low, y_low, t, noise)
+        elif noise is None:
+            loss, log = model(x_high, y_high, x_low, y_low)
+        else:
+            raise ValueError("noise must be None where t is None: ROOT's forward draws both")
+        return {"loss": loss.detach(), "x0_recon": log["x0_recon"].detach(), **_gradients(model, loss)}
+
+    def training_loss(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_high: Tensor,
+        y_high: Tensor,
+        x_low: Tensor,
+        y_low: Tensor,
+        step: int,
+        guidance_prob: float,
+    ) -> Tree:
+        """`training_loss`, the function that the training loop calls."""
+        model = _model(bridge, state)
+        loss = root.training_loss(model, ((x_high, y_high), (x_low, y_low)), step, guidance_prob)
+        return {"loss": loss.detach(), **_gradients(model, loss)}
+
+    def p_sample(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_t: Tensor,
+        x_low: Tensor,
+        y_low: Tensor,
+        y_high: Tensor,
+        step: int,
+        clip_denoised: bool,
+        guidance_weight: float,
+    ) -> Tree:
+        """`BrownianBridgeModel.p_sample`."""
+        model = _model(bridge, state)
+        x_next, x0 = model.p_sample(x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
+        return {"x_next": x_next, "x0": x0}
+
+    def sample(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_low: Tensor,
+        y_low: Tensor,
+        y_high: Tensor,
+        clip_denoised: bool,
+        guidance_weight: float,
+    ) -> Tree:
+        """`BrownianBridgeModel.sample`."""
+        return {"x_high": _model(bridge, state).sample(x_low, y_low, y_high, clip_denoised, guidance_weight)}
+
+    def gp(
+        self,
+        *,
+        x_train: Tensor,
+        y_train: Tensor,
+        x_test: Tensor,
+        lengthscale: float,
+        variance: float,
+        noise: float,
+        mean_prior: float,
+    ) -> Tree:
+        """`GP`; the gradient by autograd."""
+        gp = root.GP(x_train, y_train, lengthscale, variance, noise, mean_prior)
+        x = x_test.clone().requires_grad_(True)
+        mean = gp.mean_posterior(x)
+        (gradient,) = torch.autograd.grad(mean.sum(), x)
+        return {
+            "coef": gp.coef,
+            "mean": mean.detach(),
+            "grad": gradient,
+            "lengthscale_stored": gp.lengthscale.reshape(()),
+        }
+
+    def gp_pairs(
+        self,
+        *,
+        x_train: Tensor,
+        y_train: Tensor,
+        pool: Tensor,
+        lengthscale: float,
+        variance: float,
+        noise: float,
+        num_functions: int,
+        num_points: int,
+        num_gradient_steps: int,
+        learning_rate: float,
+        delta_lengthscale: float,
+        delta_variance: float,
+        seed: int,
+        threshold_diff: float,
+    ) -> Tree:
+        """`sampling_data_from_GP`, its nested tuples stacked."""
+        gp = root.GP(x_train, y_train, lengthscale, variance, noise)
+        data = root.sampling_data_from_GP(
+            pool,
+            gp,
+            num_gradient_steps=num_gradient_steps,
+            num_functions=num_functions,
+            num_points=num_points,
+            learning_rate=learning_rate,
+            delta_lengthscale=delta_lengthscale,
+            delta_variance=delta_variance,
+            seed=seed,
+            threshold_diff=threshold_diff,
+        )
+        tree: Tree = {"counts": torch.tensor([len(pairs) for pairs in data.values()])}
+        for function, pairs in data.items():
+            tree |= _stacked(function, pairs, like=pool)
+        return tree | {
+            "lengthscale_after": gp.lengthscale.reshape(()),
+            "variance_after": gp.variance.reshape(()),
+        }
+
+    def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:
+        """`create_train_dataloader`: the data set of its loader and the validation list."""
+        loader, validation = root.create_train_dataloader(_nested(functions), val_frac)
+        training = list(cast(root.PairDataset, loader.dataset).pairs)
+        like = functions[0]["x_high"]
+        return _stacked("train", training, like=like) | _stacked("val", validation, like=like)
+
+    def loader(
+        self, *, functions: Sequence[Pairs], val_frac: float, batch_size: int, shuffle: bool, passes: int
+    ) -> Tree:
+        """`create_train_dataloader`, its loader run `passes` times."""
+        loader, _ = root.create_train_dataloader(_nested(functions), val_frac, batch_size, shuffle)
+        tree: Tree = {}
+        for epoch in range(passes):
+            for number, batch in enumerate(loader):
+                (x_high, y_high), (x_low, y_low) = batch
+                for end, values in zip(ENDS, (x_high, y_high, x_low, y_low), strict=True):
+                    tree[f"epoch{epoch}/batch{number}/{end}"] = values
+        return tree
+
+    def pool(
+        self,
+        *,
+        x: Tensor,
+        y: Tensor,
+        type_of_initial_points: str,
+        num_points: int,  # noqa: ARG002 - ROOT's pool has a size of its own
+        epochs: int,
+    ) -> Tree:
+        """`select_pool`, once: fixed for the run."""
+        pool = root.select_pool(x, y, type_of_initial_points)
+        return {f"epoch{epoch}": pool.clone() for epoch in range(epochs)}
+
+    def offline_data(self, *, task: Task, normalize_x: bool, normalize_y: bool) -> Tree:
+        """`get_offline_data` in the task's own precision."""
+        data = root.get_offline_data(task, normalize_x, normalize_y)
+        return dict(vars(data))
+
+    def encoding(self, *, task: Task) -> Tree:
+        """`encode_designs`."""
+        x = torch.from_numpy(root.encode_designs(task))
+        after = task.x
+        return {
+            "x": x,
+            "task_x_after": torch.from_numpy(after.copy()),
+            "task_is_mapped": bool(task.is_discrete and after.ndim == 3),
+        }
+
+    def optimiser(
+        self,
+        *,
+        optimizer: Mapping[str, Any],
+        lr_scheduler: Mapping[str, Any],
+        accumulate_grad_batches: int,
+        weights: Mapping[str, Tensor],
+        grads: Sequence[Mapping[str, Tensor]],
+        losses: Sequence[float],
+    ) -> Tree:
+        """`BatchUpdate`, the object that the training loop calls, on gradients added to the parameters'."""
+        model = _Weights(weights)
+        update = root.BatchUpdate(optimizer, lr_scheduler, accumulate_grad_batches, list(model.parameters.values()))
+        tree: Tree = {}
+        for k, (gradients, loss) in enumerate(zip(grads, losses, strict=True)):
+            for name, parameter in model.parameters.items():
+                gradient = gradients[name].clone()
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            update(loss, k + 1)
+            tree |= model.tree(f"w{k}") | {f"lr{k}": update.lr}
+        return tree
+
+    def ema(self, *, decay: float, decay_from_step: int, weights: Sequence[Mapping[str, Tensor]]) -> Tree:
+        """`EMA`."""
+        model = _Weights(weights[0])
+        ema = root.EMA(decay)
+        ema.register(model)
+        tree: Tree = _prefixed("shadow0", ema.shadow)
+        for k, values in enumerate(weights[1:], start=1):
+            model.load(values)
+            ema.update(model, with_decay=k >= decay_from_step)
+            tree |= _prefixed(f"shadow{k}", ema.shadow)
+        ema.apply_shadow(model)
+        tree |= model.tree("applied")
+        ema.restore(model)
+        return tree | model.tree("restored")
+
+    def candidates(
+        self, *, x: Tensor, y: Tensor, n_candidates: int, type: str, percentile_sampling: float, seed: int
+    ) -> Tree:
+        """`sampling_from_offline_data`."""
+        chosen_x, chosen_y = root.sampling_from_offline_data(x, y, n_candidates, type, percentile_sampling, seed)
+        return {"x": chosen_x, "y": chosen_y}
+
+    def target(self, *, y: Tensor, y_max: float, alpha: float, n: int) -> Tree:
+        """`score_statistics`, then `target_condition`."""
+        return {"condition": root.target_condition(*root.score_statistics(y.numpy()), y_max, alpha, n)}
+
+    def evaluation(
+        self, *, task: Task, designs: Tensor, mean_x: Tensor, std_x: Tensor, y_min: float, y_max: float
+    ) -> Tree:
+        """`evaluate_designs`."""
+        scores, percentiles = root.evaluate_designs(task, designs, mean_x, std_x, y_min, y_max)
+        return {"scores": scores, "percentiles": percentiles}
+
+    def training(self, *, config: Mapping[str, Any], task: Task, seed: int, dtype: torch.dtype) -> Tree:
+        """`train`, then `test`."""
+        settings = root.Config.from_mapping(config)
+        run = root.train(settings, task, seed, dtype=dtype)
+        test_task = copy.deepcopy(task)
+        if test_task.is_discrete:
+            test_task.map_to_logits()
+        outcome = root.test(settings, task, test_task, seed, run.weights, run.shadow)
+        val_losses = [loss for losses in run.val_losses for loss in losses]
+        return {
+            "losses": torch.tensor(run.losses, dtype=torch.float64),
+            "lr": torch.tensor(run.lr, dtype=torch.float64),
+            "val_losses": torch.tensor(val_losses, dtype=torch.float64),
+            "global_step": run.global_step,
+            "offline_x": run.data.x,
+            "offline_y": run.data.y,
+            "best_x": run.pool,
+            **_prefixed("final/state", run.weights),
+            **_prefixed("ema", run.shadow or {}),
+            "test/low": outcome.low,
+            "test/low_scores": outcome.low_scores,
+            "test/high_cond": outcome.high_cond,
+            "test/high": outcome.high,
+            "percentiles": outcome.percentiles,
+        }
+
+
+class _Weights:
+    """Parameters under any names, dots included, as a model that has nothing else."""
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        self.parameters = {name: nn.Parameter(value.clone()) for name, value in values.items()}
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return iter(self.parameters.items())
+
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.data = values[name].clone()
+
+    def tree(self, group: str) -> Tree:
+        return _prefixed(group, self.parameters)
+
+
+def _params(bridge: Bridge) -> root.BridgeParams:
+    return root.BridgeParams(
+        num_timesteps=bridge.num_timesteps,
+        mt_type=bridge.mt_type,
+        objective=bridge.objective,
+        loss_type=bridge.loss_type,
+        skip_sample=bridge.skip_sample,
+        sample_type=bridge.sample_type,
+        sample_step=bridge.sample_step,
+        MLPParams=root.MLPParams(image_size=bridge.dim, hidden_size=bridge.hidden),
+        max_var=bridge.max_var,
+        eta=bridge.eta,
+    )
+
+
+def _model(bridge: Bridge, state: Mapping[str, Tensor] | None = None) -> root.BrownianBridgeModel:
+    """The model with the weights `state`, made without a random draw."""
+    denoiser = root.uninitialised_mlp(bridge.dim, bridge.hidden, dtype=bridge.dtype)
+    if state is not None:
+        denoiser.load_state_dict({name.removeprefix("denoise_fn."): value for name, value in state.items()})
+    return root.BrownianBridgeModel(_params(bridge), dtype=bridge.dtype, denoise_fn=denoiser)
+
+
+def _prefixed(group: str, tensors: Mapping[str, Tensor]) -> Tree:
+    return {f"{group}/{name}": tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _named(group: str, model: nn.Module) -> Tree:
+    return _prefixed(group, dict(model.named_parameters()))
+
+
+def _gradients(model: nn.Module, loss: Tensor) -> Tree:
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
+
+
+def _nested(functions: Sequence[Pairs]) -> dict[str, list[Any]]:
+    """ROOT's form of pairs: {"f0": [((x_high, y_high), (x_low, y_low)), ...], ...}."""
+    return {
+        f"f{number}": [
+            ((x_high, y_high), (x_low, y_low))
+            for x_high, y_high, x_low, y_low in zip(*(pairs[end] for end in ENDS), strict=True)
+        ]
+        for number, pairs in enumerate(functions)
+    }
+
+
+def _stacked(group: str, pairs: Sequence[Any], *, like: Tensor) -> Tree:
+    """Pairs as four tensors; `like` (N, D) gives width, dtype and device where there is no pair."""
+    empty = {"x": like.new_empty((0, like.shape[1])), "y": like.new_empty((0,))}
+    columns: dict[str, list[Tensor]] = {end: [] for end in ENDS}
+    for (x_high, y_high), (x_low, y_low) in pairs:
+        for end, value in zip(ENDS, (x_high, y_high, x_low, y_low), strict=True):
+            columns[end].append(value)
+    return {
+        f"{group}/{end}": torch.stack(values) if values else empty[end[0]].clone() for end, values in columns.items()
+    }
