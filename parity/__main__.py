@@ -1,0 +1,8 @@
+"""`python -m parity`: the same as the `parity` command."""
+
+from parity.cli import main
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,3 @@
+"""The checks that `pytest parity/` runs."""
+
+__all__: list[str] = []

@@ -1,0 +1,32 @@
+"""Every component that is compared, declared once and listed in the order of the pipeline."""
+
+from __future__ import annotations
+
+from parity.components import (
+    batches,
+    bridge,
+    data,
+    evaluation,
+    gaussian_process,
+    network,
+    optimisation,
+    sampling,
+    training,
+)
+from parity.components.base import Component, Context, Params
+
+__all__ = ["REGISTRY", "Component", "Context", "Params", "component"]
+
+_FAMILIES = (bridge, network, sampling, gaussian_process, batches, data, optimisation, evaluation, training)
+
+REGISTRY: dict[str, Component] = {c.name: c for family in _FAMILIES for c in family.COMPONENTS}
+
+
+def component(name: str) -> Component:
+    """The component of that name.
+
+    Raises ValueError naming what exists.
+    """
+    if name not in REGISTRY:
+        raise ValueError(f"component {name!r} is unknown; known are {', '.join(REGISTRY)}")
+    return REGISTRY[name]

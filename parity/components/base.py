@@ -1,0 +1,75 @@
+"""What a component is: the unit that is compared, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from parity.comparator import Runs
+from parity.policy import Policy
+from parity.sides.interface import Side, Tree
+from parity.tasks.interface import Task
+
+__all__ = ["Component", "Context", "Params", "gaussian"]
+
+Params = Mapping[str, Any]
+"""Plain, JSON-able values from which one input is rebuilt, the same on every machine."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a session fixes for all inputs: the task whose designs are used, the device and the precision.
+
+    In float32, the precision as published, results are judged against float64 ones. In float64 only the mathematics
+    is judged.
+    """
+
+    task: Task
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+
+def _never(params: Params) -> bool:
+    return False
+
+
+def _no_flips(params: Params, runs: Runs) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One declaration from which checks, reports, golden numbers and checkouts from a path all run.
+
+    `strategy` draws `params`; `build` turns them into the keyword arguments of the side's method of the same name, in
+    float32; `policy` says how outputs are judged. `refused(params)`: ROOT refuses this input, and agreement is that
+    both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or None.
+    `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of examples.
+    """
+
+    name: str
+    title: str
+    formula: str
+    strategy: Callable[[], st.SearchStrategy[dict[str, Any]]]
+    build: Callable[[Params, Context], dict[str, Any]]
+    policy: Policy = field(default_factory=Policy)
+    refused: Callable[[Params], bool] = _never
+    flips: Callable[[Params, Runs], str | None] = _no_flips
+    examples: Sequence[dict[str, Any]] = ()
+    cost: float = 1.0
+    on_task: bool = False
+
+    def bind(self, side: Side) -> Callable[..., Tree]:
+        """The side's method for this component."""
+        method: Callable[..., Tree] = getattr(side, self.name)
+        return method
+
+
+def gaussian(generator: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
+    """Standard normal float32 values times `scale`, from a generator of the input's own."""
+    return torch.randn(shape, generator=generator) * scale

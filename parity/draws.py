@@ -1,0 +1,110 @@
+"""Random draws made comparable: equal at both precisions, recorded, and replayed.
+
+Both sides draw with ordinary torch functions; nothing of theirs is changed. The modes below sit under them, at
+PyTorch's dispatcher, where `torch.randn`, `tensor.normal_()`, a sampler's `randperm` and the rest all arrive.
+
+Torch's generator gives other numbers for float64 than for float32 under the same seed. A float64 run is meant to be
+the same computation with less rounding, so its floating draws are made in float32 and cast: same numbers, same
+consumption of the generator.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["Draw", "DrawMode", "describe_draws"]
+
+# Operation of the dispatcher -> the kind of draw it is. Kinds, not names, are what two implementations share:
+# `torch.randn(n)` and `torch.empty(n).normal_()` draw the same thing.
+_KINDS: dict[str, str] = {
+    "randn": "normal",
+    "randn_like": "normal",
+    "normal_": "normal",
+    "normal": "normal",
+    "rand": "uniform",
+    "rand_like": "uniform",
+    "uniform_": "uniform",
+    "randint": "integer",
+    "randint_like": "integer",
+    "random_": "integer",
+    "random": "integer",
+    "randperm": "permutation",
+    "bernoulli": "bernoulli",
+    "bernoulli_": "bernoulli",
+    "multinomial": "multinomial",
+}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One random draw: its kind, the dispatcher's operation, its shape and dtype, and what came out."""
+
+    kind: str
+    operation: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    value: Tensor
+
+    def __str__(self) -> str:
+        return f"{self.kind}{list(self.shape)}"
+
+
+class DrawMode(TorchDispatchMode):
+    """Records every draw made under it; optionally draws float64 in float32; optionally replays given draws.
+
+    `replay`: draws of another run. A draw of the same kind and shape takes the next recorded value instead of its
+    own (its own is still made, so the generator moves as it would); where none is left it stays as drawn.
+    """
+
+    def __init__(self, *, single_precision: bool = False, replay: Iterable[Draw] = ()) -> None:
+        super().__init__()
+        self.draws: list[Draw] = []
+        self._single_precision = single_precision
+        self._replay: dict[tuple[str, tuple[int, ...]], deque[Tensor]] = defaultdict(deque)
+        for draw in replay:
+            self._replay[draw.kind, draw.shape].append(draw.value)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        operation = func._schema.name.removeprefix("aten::")
+        kind = _KINDS.get(operation)
+        if kind is None:
+            return func(*args, **kwargs)
+        in_place = operation.endswith("_")
+        value = self._draw(func, in_place, args, kwargs)
+        queue = self._replay.get((kind, tuple(value.shape)))
+        if queue:
+            replayed = queue.popleft().to(device=value.device, dtype=value.dtype)
+            value = value.copy_(replayed) if in_place else replayed
+        self.draws.append(Draw(kind, operation, tuple(value.shape), value.dtype, value.detach().clone()))
+        return value
+
+    def _draw(self, func: Callable[..., Any], in_place: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        if not self._single_precision:
+            return torch.as_tensor(func(*args, **kwargs))
+        if in_place and args[0].dtype == torch.float64:
+            target: Tensor = args[0]
+            single = torch.empty(target.shape, dtype=torch.float32, device=target.device)
+            return target.copy_(func(single, *args[1:], **kwargs))
+        if not in_place:
+            like = args[0] if args and isinstance(args[0], Tensor) else None
+            dtype = kwargs.get("dtype") or (like.dtype if like is not None else torch.get_default_dtype())
+            if dtype == torch.float64 and "dtype" in {a.name for a in func._schema.arguments}:  # type: ignore[attr-defined]
+                return torch.as_tensor(func(*args, **(kwargs | {"dtype": torch.float32}))).to(torch.float64)
+        return torch.as_tensor(func(*args, **kwargs))
+
+
+def describe_draws(draws: Iterable[Draw], limit: int = 12) -> str:
+    """The sequence of draws in one line: `normal[4, 3], integer[4], ...`."""
+    names = [str(draw) for draw in draws]
+    shown = ", ".join(names[:limit]) or "none"
+    return shown + (f", ... ({len(names)} in all)" if len(names) > limit else "")

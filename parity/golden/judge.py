@@ -1,0 +1,92 @@
+"""A verdict per recorded case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from parity.comparator import Runs, compare_leaf
+from parity.golden.calls import CALLS, prepare
+from parity.golden.folder import GoldenCase, GoldenFolder
+from parity.outcome import Outcome, run
+from parity.policy import Policy
+from parity.sides.interface import MissingComponent, Side
+from parity.verdict import Judgement, LeafResult, Verdict
+
+__all__ = ["judge_case"]
+
+_EXACT = ("counts", "next_rand", "steps", "n_val", "val/*", "epoch*", "global_step", "lr", "test/low_index")
+"""What holds on every processor: indices, splits, batches and draws. Recorded candidates are gathered rows."""
+
+
+def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
+    """Repeat a recorded call and compare every recorded output.
+
+    `identical`: equal to the bit. `rounding`: the recorded float32 numbers lie as close to this side's float64 result
+    as this side's own float32 numbers do (factor 2), which is what another processor's matrix products give.
+    Anything else is `divergent`, `error` or `missing`.
+    """
+
+    def verdict(kind: Verdict, reason: str, leaves: tuple[LeafResult, ...] = ()) -> Judgement:
+        return Judgement(case.component, side.name, {"key": case.key}, kind, reason, leaves)
+
+    if case.component not in CALLS:
+        return verdict(Verdict.MISSING, f"component {case.component!r} is unknown; known are {', '.join(CALLS)}")
+    call, inputs = prepare(case, folder, side)
+    seed = int(case.params.get("seed", 0))
+    single = run(call, inputs, seed=seed)
+    if isinstance(single.error, MissingComponent):
+        return verdict(Verdict.MISSING, f"{side.name} has no {case.component}")
+    if "error" in case.params:
+        return verdict(*_judge_error(single, case.params["error"]))
+    if single.error:
+        return verdict(Verdict.ERROR, f"raises {type(single.error).__name__}: {single.error}")
+    double: Outcome | None = None
+    leaves = []
+    for name, recorded in case.outputs.items():
+        if name not in single.tree:
+            leaves.append(LeafResult(name, Verdict.DIVERGENT, "recorded, but not returned"))
+            continue
+        mine = _as_recorded(single.tree[name], recorded)
+        leaf = compare_leaf(name, Runs({name: recorded}, {name: mine}, {name: recorded}, {name: mine}), Policy())
+        if leaf.verdict is not Verdict.IDENTICAL and recorded.is_floating_point() and mine.shape == recorded.shape:
+            double = double or run(call, inputs, seed=seed, dtype=torch.float64)
+            leaf = _judge_rounding(name, recorded, mine, double, case.component)
+        leaves.append(leaf)
+    worst = max(leaves, key=lambda leaf: (leaf.verdict.severity, leaf.used))
+    identical = worst.verdict is Verdict.IDENTICAL
+    reason = f"{len(leaves)} outputs equal to the bit" if identical else f"{worst.name}: {worst.reason}"
+    return verdict(worst.verdict, reason, tuple(leaves))
+
+
+def _judge_rounding(name: str, recorded: Tensor, mine: Tensor, double: Outcome, component: str) -> LeafResult:
+    truth = double.tree.get(name)
+    if double.error or not isinstance(truth, Tensor) or truth.numel() != recorded.numel():
+        return LeafResult(name, Verdict.DIVERGENT, "differs, and the float64 run gives nothing to judge it by")
+    # Both float32 results are judged against one float64 result; there is no recorded float64 to compare it with.
+    exact = _EXACT if component != "candidates" else ("*",)
+    truth = truth.double().reshape(recorded.shape)
+    runs = Runs({name: mine}, {name: recorded}, {name: truth}, {name: truth})
+    leaf = compare_leaf(name, runs, Policy(exact=exact))
+    if leaf.verdict is Verdict.UNSTABLE:
+        reason = f"off by {leaf.error32:.3g} where rounding explains {2 * leaf.reference_error32:.3g}"
+        return replace(leaf, verdict=Verdict.DIVERGENT, reason=reason)
+    return leaf
+
+
+def _as_recorded(leaf: object, recorded: Tensor) -> Tensor:
+    """A leaf in the recorded precision: plain numbers and lists were stored as arrays, single numbers in any shape."""
+    mine = leaf if isinstance(leaf, Tensor) else torch.as_tensor(leaf)
+    mine = mine.reshape(recorded.shape) if mine.numel() == recorded.numel() == 1 else mine
+    same_kind = mine.is_floating_point() == recorded.is_floating_point()
+    return mine.to(recorded.dtype) if same_kind else mine
+
+
+def _judge_error(outcome: Outcome, kind: str) -> tuple[Verdict, str]:
+    if outcome.error is None:
+        return Verdict.ERROR, f"returns a result where {kind} was recorded"
+    if kind in {base.__name__ for base in type(outcome.error).__mro__}:
+        return Verdict.IDENTICAL, f"fails as recorded, with {kind}"
+    return Verdict.ERROR, f"fails with {type(outcome.error).__name__} where {kind} was recorded"

@@ -1,0 +1,166 @@
+"""From two implementations and one input to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from parity.comparator import Runs, compare_trees
+from parity.draws import describe_draws
+from parity.outcome import Outcome, run
+from parity.policy import EPS32
+from parity.sides.interface import MissingComponent, Side
+from parity.verdict import Judgement, LeafResult, Verdict
+
+if TYPE_CHECKING:
+    from parity.components.base import Component, Context
+
+__all__ = ["judge"]
+
+_SPREAD = 4
+"""Runs of the reference on inputs moved within one unit in the last place, when its one error says too little."""
+
+
+def judge(component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context) -> Judgement:
+    """Judge `candidate` against `reference` on the input that `params` describe.
+
+    Four runs from equal generator states: both sides, float32 and float64. Only when these disagree more is run: the
+    reference on inputs that rounding cannot tell apart (to learn its own error), both sides once more with their draws
+    recorded, and the candidate with the reference's draws forced on it (to tell `randomness` from `divergent`).
+    """
+    inputs = component.build(params, ctx)
+    seed = int(params.get("seed", 0))
+
+    def execute(side: Side, dtype: torch.dtype, given: Mapping[str, Any] = inputs, **options: Any) -> Outcome:
+        call = component.bind(side)
+        return run(call, given, seed=seed, dtype=dtype, device=ctx.device, **options)
+
+    def verdict(kind: Verdict, reason: str, leaves: list[LeafResult] | None = None, **more: Any) -> Judgement:
+        return Judgement(component.name, candidate.name, dict(params), kind, reason, tuple(leaves or ()), **more)
+
+    low = ctx.dtype
+    ref32, cand32 = execute(reference, low), execute(candidate, low)
+    ref64, cand64 = execute(reference, torch.float64), execute(candidate, torch.float64)
+
+    for name, outcome in ((reference.name, ref32), (candidate.name, cand32)):
+        if isinstance(outcome.error, MissingComponent):
+            return verdict(Verdict.MISSING, f"{name} has no {component.name}")
+    for left, right in ((ref32, cand32), (ref64, cand64)):
+        if left.error or right.error or component.refused(params):
+            return verdict(*_judge_errors(left, right, component.refused(params)))
+
+    runs = Runs(ref32.tree, cand32.tree, ref64.tree, cand64.tree)
+    leaves = compare_trees(runs, component.policy)
+    if _needs_spread(leaves):
+        spread = (execute(reference, low, _nudged(inputs, k)).tree for k in range(_SPREAD))
+        runs = replace(runs, spread32=tuple(spread))
+        leaves = compare_trees(runs, component.policy)
+    if component.flips and any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves):
+        flip = component.flips(params, runs)
+        if flip is not None:
+            return verdict(Verdict.ROUNDING, flip, notes=(flip,))
+
+    moved = ref32.generators != cand32.generators or ref64.generators != cand64.generators
+    effects = _side_effects(ref32, cand32)
+    worst = max(leaves, key=lambda leaf: (leaf.verdict.severity, leaf.used), default=None)
+    agree = worst is None or worst.verdict.agrees
+    draws: dict[str, str] = {}
+    if moved or not agree:
+        ref32, cand32 = (execute(side, low, record=True) for side in (reference, candidate))
+        draws = {"draws_reference": describe_draws(ref32.draws), "draws_candidate": describe_draws(cand32.draws)}
+        if moved or _drawn(ref32) != _drawn(cand32):
+            ref64 = execute(reference, torch.float64, record=True)
+            same = agree or _agrees_with_equal_draws(execute, low, candidate, component, ref32, ref64)
+            if same and not effects:
+                return verdict(Verdict.RANDOMNESS, _parting(ref32, cand32), leaves, **draws)
+    if effects:
+        return verdict(Verdict.DIVERGENT, f"side effect: {effects}", leaves, **draws)
+    if worst is None:
+        return verdict(Verdict.IDENTICAL, "nothing is returned, nothing else happened", leaves, **draws)
+    if worst.verdict is Verdict.IDENTICAL:
+        return verdict(Verdict.IDENTICAL, "equal to the bit, same randomness, same side effects", leaves, **draws)
+    return verdict(worst.verdict, f"{worst.name}: {worst.reason}", leaves, **draws)
+
+
+def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool) -> tuple[Verdict, str]:
+    left, right = reference.error, candidate.error
+    if left and right:
+        kinds = f"reference {_say(left)}; candidate {_say(right)}"
+        if refused:
+            return Verdict.REFUSED, f"both refuse this input: {kinds}"
+        return Verdict.ERROR, f"both sides raise where no refusal is declared: {kinds}"
+    if left or right:
+        who, error = ("reference", left) if left else ("candidate", right)
+        return Verdict.ERROR, f"only the {who} raises: {_say(error)}"
+    return Verdict.ERROR, "both sides return a result for an input that is declared to be refused"
+
+
+def _say(error: Exception | None) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}"
+
+
+def _needs_spread(leaves: list[LeafResult]) -> bool:
+    """Only a comparison of values can be rescued by knowing the reference's own error better."""
+    return any(leaf.verdict in (Verdict.DIVERGENT, Verdict.UNSTABLE) and leaf.used > 1 for leaf in leaves)
+
+
+def _nudged(value: Any, k: int) -> Any:
+    """Floating inputs moved by up to one float32 unit in the last place: the same input, as far as rounding knows."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        generator = torch.Generator().manual_seed(7919 * (k + 1) + value.numel())
+        move = torch.rand(value.shape, generator=generator, dtype=torch.float64).to(value.device) * 2 - 1
+        return (value.double() * (1 + move * EPS32)).to(value.dtype)
+    if isinstance(value, Mapping):
+        return {name: _nudged(item, k) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_nudged(item, k) for item in value]
+    return value
+
+
+def _drawn(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
+    return [(d.kind, d.shape, d.value.contiguous().cpu().numpy().tobytes()) for d in outcome.draws]
+
+
+def _agrees_with_equal_draws(
+    execute: Any, low: torch.dtype, candidate: Side, component: Any, ref32: Outcome, ref64: Outcome
+) -> bool:
+    forced32 = execute(candidate, low, replay=ref32.draws)
+    forced64 = execute(candidate, torch.float64, replay=ref64.draws)
+    if forced32.error or forced64.error:
+        return False
+    leaves = compare_trees(Runs(ref32.tree, forced32.tree, ref64.tree, forced64.tree), component.policy)
+    return all(leaf.verdict.agrees for leaf in leaves)
+
+
+def _parting(reference: Outcome, candidate: Outcome) -> str:
+    for k, (left, right) in enumerate(zip(reference.draws, candidate.draws, strict=False)):
+        if (left.kind, left.shape) != (right.kind, right.shape):
+            return f"the draws part at number {k}: {left} became {right}; with equal draws the values agree"
+        if not torch.equal(left.value, right.value.to(left.value.dtype)):
+            return f"the draws part at number {k}: {left} from another generator state; with equal draws they agree"
+    longer = len(candidate.draws) - len(reference.draws)
+    if longer:
+        return f"the candidate draws {abs(longer)} {'more' if longer > 0 else 'fewer'} than the reference"
+    return "the generators are left in another state"
+
+
+def _side_effects(reference: Outcome, candidate: Outcome) -> str:
+    """What the candidate does besides returning values and the reference does not. Aliasing an input or keeping a
+    graph only counts when the candidate does it: returning a copy where the reference returns its input harms nobody.
+    """
+    found = []
+    if reference.mutated != candidate.mutated:
+        found.append(f"inputs changed: {list(reference.mutated)} became {list(candidate.mutated)}")
+    for what in ("aliases", "undetached"):
+        extra = sorted(set(getattr(candidate, what)) - set(getattr(reference, what)))
+        if extra:
+            meaning = "share memory with an input" if what == "aliases" else "still carry a graph"
+            found.append(f"outputs that {meaning}: {extra}")
+    if reference.globals != candidate.globals:
+        found.append(f"global settings: {list(reference.globals)} became {list(candidate.globals)}")
+    return "; ".join(found)

@@ -1,0 +1,121 @@
+"""What one session compares, under which conditions: shared by pytest, the command line and the report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+
+import torch
+
+from parity.components import REGISTRY, Component, Context, component
+from parity.explore import EXAMPLES, Candidate
+from parity.ledger import Entry, load
+from parity.sides import PROFILES, Side, load_side, switches
+from parity.tasks.catalogue import load_task
+
+__all__ = ["Session", "open_session"]
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Session:
+    """The conditions of a comparison; everything that the header prints."""
+
+    reference: Side
+    candidate: str
+    profiles: tuple[str, ...]
+    components: tuple[Component, ...]
+    context: Context
+    task_note: str
+    seed: int
+    examples: int
+    ledger: dict[str, Entry] = field(repr=False)
+
+    def candidate_in(self, profile: str, *, on: Sequence[str] = ()) -> Candidate:
+        """The candidate in a profile, with further switches on, and the differences it is known to have."""
+        if self.candidate == "reference_root":
+            return Candidate(load_side("reference_root"), options="--candidate reference_root")
+        active = {*switches(profile), *on}
+        known = {name: entry for name, entry in self.ledger.items() if name in active}
+        return Candidate(
+            side=load_side("ggfm", profile, on=on),
+            known=known,
+            without=lambda names: load_side("ggfm", profile, on=[n for n in on if n not in names], off=names),
+            options=f"--profile {profile}" + "".join(f" --on {name}" for name in on),
+        )
+
+    def header(self) -> list[str]:
+        """What is compared, in a few lines."""
+        torch_line = f"torch {torch.__version__}, numpy {metadata.version('numpy')}, "
+        torch_line += f"gpytorch {metadata.version('gpytorch')}, Python {platform.python_version()}"
+        names = (
+            "every component" if len(self.components) == len(REGISTRY) else ", ".join(c.name for c in self.components)
+        )
+        dtype = str(self.context.dtype).removeprefix("torch.")
+        return [
+            f"parity: {self.reference.version} against {self._candidate_line()}, {names}",
+            f"task: {self.task_note}",
+            f"conditions: seed {self.seed}, {self.examples} inputs per component, {dtype}, "
+            f"{self.context.device}, {torch.get_num_threads()} thread(s)",
+            f"versions: {torch_line}",
+        ]
+
+    def _candidate_line(self) -> str:
+        side = self.candidate_in(self.profiles[0]).side
+        profiles = f", profiles {' and '.join(self.profiles)}" if self.candidate == "ggfm" else ""
+        return f"{side.version}{profiles}"
+
+
+def open_session(
+    *,
+    candidate: str = "ggfm",
+    profiles: Sequence[str] = PROFILES,
+    components: Sequence[str] = (),
+    task: str = "auto",
+    seed: int = 0,
+    examples: str = "dev",
+    dtype: str = "float32",
+    device: str = "cpu",
+    threads: int = 1,
+) -> Session:
+    """Check the options and load what they name.
+
+    Raises ValueError naming the option, what it got and what is allowed.
+    """
+    for profile in profiles:
+        if profile not in PROFILES:
+            raise ValueError(f"profile {profile!r} is unknown; allowed are {', '.join(PROFILES)}")
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype {dtype!r} is unknown; allowed are {', '.join(_DTYPES)}")
+    if examples not in EXAMPLES and not (examples.isdigit() and int(examples) > 0):
+        raise ValueError(f"examples {examples!r} is neither a positive number nor one of {', '.join(EXAMPLES)}")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    torch.set_num_threads(threads)
+    loaded, note = load_task(task)
+    session = Session(
+        reference=load_side("reference_root"),
+        candidate=candidate,
+        profiles=tuple(profiles),
+        components=tuple(component(name) for name in components) or tuple(REGISTRY.values()),
+        context=Context(task=loaded, device=_device(device), dtype=_DTYPES[dtype]),
+        task_note=note,
+        seed=seed,
+        examples=EXAMPLES[examples] if examples in EXAMPLES else int(examples),
+        ledger=load(components=REGISTRY, switches=switches()),
+    )
+    if candidate not in ("ggfm", "reference_root"):
+        raise ValueError(f"candidate {candidate!r} is unknown; allowed are ggfm, reference_root")
+    return replace(session, profiles=("itself",)) if candidate == "reference_root" else session
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return device
