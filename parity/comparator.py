@@ -102,7 +102,7 @@ def _compare_floats(
     scale = _scale(r64)
     own = max([_error(r32, r64), *(_error(tree[name], r64) for tree in runs.spread32 if name in tree)])
     error32, error64 = _error(c32, r64), _error(c64, r64)
-    allowed32, allowed64 = policy.allowed32(own, scale), policy.allowed64(own, scale)
+    allowed32, allowed64 = policy.allowed32(own, scale), policy.allowed64(max(own, error32), scale)
     used64 = _ratio(error64, allowed64)
     used = max(used64, _ratio(error32, allowed32))
     if used64 > 1:

@@ -10,8 +10,8 @@ consumption of the generator.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Draw", "DrawMode", "describe_draws"]
+from parity.policy import EPS32
+
+__all__ = ["Draw", "DrawMode", "describe_draws", "handovers", "nudged"]
 
 # Operation of the dispatcher -> the kind of draw it is. Kinds, not names, are what two implementations share:
 # `torch.randn(n)` and `torch.empty(n).normal_()` draw the same thing.
@@ -41,6 +43,9 @@ _KINDS: dict[str, str] = {
     "multinomial": "multinomial",
 }
 
+_PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "cholesky_solve", "linalg_cholesky_ex"}
+"""Where rounding errors grow: sums of many products that may cancel."""
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -56,17 +61,22 @@ class Draw:
         return f"{self.kind}{list(self.shape)}"
 
 
-class DrawMode(TorchDispatchMode):
+class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every draw made under it; optionally draws float64 in float32; optionally replays given draws.
 
     `replay`: draws of another run. A draw of the same kind and shape takes the next recorded value instead of its
     own (its own is still made, so the generator moves as it would); where none is left it stays as drawn.
+    `nudge`: a seed; floating draws, and what goes into matrix products, are moved within one float32 unit in the last
+    place. No one could tell them apart, so what comes of it is the error that rounding makes.
     """
 
-    def __init__(self, *, single_precision: bool = False, replay: Iterable[Draw] = ()) -> None:
-        super().__init__()
+    def __init__(
+        self, *, single_precision: bool = False, replay: Iterable[Draw] = (), nudge: int | None = None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.draws: list[Draw] = []
         self._single_precision = single_precision
+        self._nudge = None if nudge is None else torch.Generator().manual_seed(nudge)
         self._replay: dict[tuple[str, tuple[int, ...]], deque[Tensor]] = defaultdict(deque)
         for draw in replay:
             self._replay[draw.kind, draw.shape].append(draw.value)
@@ -78,6 +88,8 @@ class DrawMode(TorchDispatchMode):
         operation = func._schema.name.removeprefix("aten::")
         kind = _KINDS.get(operation)
         if kind is None:
+            if self._nudge is not None and operation in _PRODUCTS:
+                args = tuple(self._moved(a) if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
             return func(*args, **kwargs)
         in_place = operation.endswith("_")
         value = self._draw(func, in_place, args, kwargs)
@@ -85,8 +97,14 @@ class DrawMode(TorchDispatchMode):
         if queue:
             replayed = queue.popleft().to(device=value.device, dtype=value.dtype)
             value = value.copy_(replayed) if in_place else replayed
+        if self._nudge is not None and value.is_floating_point():
+            value = value.copy_(self._moved(value)) if in_place else self._moved(value)
         self.draws.append(Draw(kind, operation, tuple(value.shape), value.dtype, value.detach().clone()))
         return value
+
+    def _moved(self, value: Tensor) -> Tensor:
+        assert self._nudge is not None
+        return nudged(value, self._nudge)
 
     def _draw(self, func: Callable[..., Any], in_place: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         if not self._single_precision:
@@ -101,6 +119,35 @@ class DrawMode(TorchDispatchMode):
             if dtype == torch.float64 and "dtype" in {a.name for a in func._schema.arguments}:  # type: ignore[attr-defined]
                 return torch.as_tensor(func(*args, **(kwargs | {"dtype": torch.float32}))).to(torch.float64)
         return torch.as_tensor(func(*args, **kwargs))
+
+
+def nudged(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Floating values, each moved by up to one float32 unit in the last place."""
+    move = torch.empty(value.shape, dtype=torch.float64).uniform_(-1, 1, generator=generator).to(value.device)
+    return (value.double() * (1 + move * EPS32)).to(value.dtype)
+
+
+def handovers(given: Sequence[Draw], taker: Sequence[Draw]) -> list[list[Draw]]:
+    """Ways to hand the draws `given` to a side that by itself draws like `taker`.
+
+    In order; and where `given` has k draws of a kind and shape for each one of the taker (a sampler that draws more
+    than it uses), every k-th of them, for each start.
+    """
+    wanted = Counter((draw.kind, draw.shape) for draw in taker)
+    there = Counter((draw.kind, draw.shape) for draw in given)
+    ratios = {key: n // wanted[key] if wanted[key] and n % wanted[key] == 0 else 1 for key, n in there.items()}
+
+    def every_kth(start: int) -> list[Draw]:
+        seen: Counter[tuple[str, tuple[int, ...]]] = Counter()
+        chosen = []
+        for draw in given:
+            key = draw.kind, draw.shape
+            if seen[key] % ratios[key] == min(start, ratios[key] - 1):
+                chosen.append(draw)
+            seen[key] += 1
+        return chosen
+
+    return [list(given), *(every_kth(start) for start in range(max(ratios.values(), default=1)))]
 
 
 def describe_draws(draws: Iterable[Draw], limit: int = 12) -> str:

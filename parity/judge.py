@@ -7,12 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from parity.comparator import Runs, compare_trees
-from parity.draws import describe_draws
+from parity.draws import describe_draws, handovers
 from parity.outcome import Outcome, run
-from parity.policy import EPS32
 from parity.sides.interface import MissingComponent, Side
 from parity.verdict import Judgement, LeafResult, Verdict
 
@@ -21,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["judge"]
 
-_SPREAD = 4
-"""Runs of the reference on inputs moved within one unit in the last place, when its one error says too little."""
+_SPREADS = ((4, 1e4), (20, 1e2))
+"""Runs of the reference on inputs and draws moved within one unit in the last place, when one run says too little about
+its own error: first a few, then enough that the largest of them bounds what rounding does (an error of a candidate
+that is twice the largest of 20 comes by chance less than once in 10,000). Each stage with the excess over the tolerance
+that it cannot turn into agreement."""
 
 
 def judge(component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context) -> Judgement:
@@ -35,9 +36,8 @@ def judge(component: Component, params: Mapping[str, Any], reference: Side, cand
     inputs = component.build(params, ctx)
     seed = int(params.get("seed", 0))
 
-    def execute(side: Side, dtype: torch.dtype, given: Mapping[str, Any] = inputs, **options: Any) -> Outcome:
-        call = component.bind(side)
-        return run(call, given, seed=seed, dtype=dtype, device=ctx.device, **options)
+    def execute(side: Side, dtype: torch.dtype, **options: Any) -> Outcome:
+        return run(component.bind(side), inputs, seed=seed, dtype=dtype, device=ctx.device, **options)
 
     def verdict(kind: Verdict, reason: str, leaves: list[LeafResult] | None = None, **more: Any) -> Judgement:
         return Judgement(component.name, candidate.name, dict(params), kind, reason, tuple(leaves or ()), **more)
@@ -55,11 +55,12 @@ def judge(component: Component, params: Mapping[str, Any], reference: Side, cand
 
     runs = Runs(ref32.tree, cand32.tree, ref64.tree, cand64.tree)
     leaves = compare_trees(runs, component.policy)
-    if _needs_spread(leaves):
-        spread = (execute(reference, low, _nudged(inputs, k)).tree for k in range(_SPREAD))
-        runs = replace(runs, spread32=tuple(spread))
-        leaves = compare_trees(runs, component.policy)
-    if component.flips and any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves):
+    for count, hopeless in _SPREADS:
+        if _rounding_may_explain(leaves, hopeless):
+            more = (execute(reference, low, nudge=k).tree for k in range(len(runs.spread32), count))
+            runs = replace(runs, spread32=(*runs.spread32, *more))
+            leaves = compare_trees(runs, component.policy)
+    if any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves):
         flip = component.flips(params, runs)
         if flip is not None:
             return verdict(Verdict.ROUNDING, flip, notes=(flip,))
@@ -74,7 +75,7 @@ def judge(component: Component, params: Mapping[str, Any], reference: Side, cand
         draws = {"draws_reference": describe_draws(ref32.draws), "draws_candidate": describe_draws(cand32.draws)}
         if moved or _drawn(ref32) != _drawn(cand32):
             ref64 = execute(reference, torch.float64, record=True)
-            same = agree or _agrees_with_equal_draws(execute, low, candidate, component, ref32, ref64)
+            same = agree or _agrees_with_equal_draws(execute, low, component, candidate, ref32, ref64, cand32)
             if same and not effects:
                 return verdict(Verdict.RANDOMNESS, _parting(ref32, cand32), leaves, **draws)
     if effects:
@@ -104,22 +105,10 @@ def _say(error: Exception | None) -> str:
     return f"{type(error).__name__}: {text[:160]}"
 
 
-def _needs_spread(leaves: list[LeafResult]) -> bool:
-    """Only a comparison of values can be rescued by knowing the reference's own error better."""
-    return any(leaf.verdict in (Verdict.DIVERGENT, Verdict.UNSTABLE) and leaf.used > 1 for leaf in leaves)
-
-
-def _nudged(value: Any, k: int) -> Any:
-    """Floating inputs moved by up to one float32 unit in the last place: the same input, as far as rounding knows."""
-    if isinstance(value, Tensor) and value.is_floating_point():
-        generator = torch.Generator().manual_seed(7919 * (k + 1) + value.numel())
-        move = torch.rand(value.shape, generator=generator, dtype=torch.float64).to(value.device) * 2 - 1
-        return (value.double() * (1 + move * EPS32)).to(value.dtype)
-    if isinstance(value, Mapping):
-        return {name: _nudged(item, k) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_nudged(item, k) for item in value]
-    return value
+def _rounding_may_explain(leaves: list[LeafResult], hopeless: float) -> bool:
+    """Whether every disagreement is one of values, and small enough that a better known error may explain it."""
+    excess = [leaf.used for leaf in leaves if not leaf.verdict.agrees]
+    return bool(excess) and all(1 < used < hopeless for used in excess)
 
 
 def _drawn(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
@@ -127,14 +116,18 @@ def _drawn(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
 
 
 def _agrees_with_equal_draws(
-    execute: Any, low: torch.dtype, candidate: Side, component: Any, ref32: Outcome, ref64: Outcome
+    execute: Any, low: torch.dtype, component: Component, candidate: Side, ref32: Outcome, ref64: Outcome, own: Outcome
 ) -> bool:
-    forced32 = execute(candidate, low, replay=ref32.draws)
-    forced64 = execute(candidate, torch.float64, replay=ref64.draws)
-    if forced32.error or forced64.error:
-        return False
-    leaves = compare_trees(Runs(ref32.tree, forced32.tree, ref64.tree, forced64.tree), component.policy)
-    return all(leaf.verdict.agrees for leaf in leaves)
+    """Whether the candidate agrees once it draws what the reference drew, for some way of handing the draws over."""
+    for replay32, replay64 in zip(handovers(ref32.draws, own.draws), handovers(ref64.draws, own.draws), strict=True):
+        forced32 = execute(candidate, low, replay=replay32)
+        forced64 = execute(candidate, torch.float64, replay=replay64)
+        if forced32.error or forced64.error:
+            return False
+        leaves = compare_trees(Runs(ref32.tree, forced32.tree, ref64.tree, forced64.tree), component.policy)
+        if all(leaf.verdict.agrees for leaf in leaves):
+            return True
+    return False
 
 
 def _parting(reference: Outcome, candidate: Outcome) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parity.draws import Draw, DrawMode
+from parity.draws import Draw, DrawMode, nudged
 from parity.sides.interface import Bridge, Tree
 from parity.tasks.interface import Task
 
@@ -70,16 +70,19 @@ def run(
     device: torch.device | None = None,
     record: bool = False,
     replay: Sequence[Draw] = (),
+    nudge: int | None = None,
 ) -> Outcome:
     """Call with copies of `inputs` from freshly seeded generators; the caller's generators are left as they were.
 
-    With `dtype` float64 the floating draws are those of float32, cast (see `parity.draws`).
+    With `dtype` float64 the floating draws are those of float32, cast. `record`, `replay` and `nudge` are explained in
+    `parity.draws`; `nudge` moves the inputs as well.
     Only `Exception` is kept as an outcome; an interrupt or an exit passes through.
     """
-    given = cast(inputs, dtype=dtype, device=device)
+    given = cast(inputs if nudge is None else _nudged(inputs, nudge), dtype=dtype, device=device)
     kept = _tensors(cast(given))
     single = dtype == torch.float64
-    mode = DrawMode(single_precision=single, replay=replay) if record or replay or single else None
+    watched = record or replay or single or nudge is not None
+    mode = DrawMode(single_precision=single, replay=replay, nudge=nudge) if watched else None
     with _isolated(seed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = _globals()
@@ -105,6 +108,15 @@ def run(
         undetached=tuple(name for name, tensor in leaves.items() if tensor.requires_grad),
         globals=changed,
     )
+
+
+def _nudged(value: Any, seed: int) -> Any:
+    """Floating input tensors moved within one unit in the last place: the same input, as far as rounding knows."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return nudged(value, torch.Generator().manual_seed(7919 * (seed + 1) + value.numel()))
+    if isinstance(value, Mapping):
+        return {name: _nudged(item, seed) for name, item in value.items()}
+    return [_nudged(item, seed) for item in value] if isinstance(value, list) else value
 
 
 def _detached(leaf: Any) -> Any:
@@ -145,7 +157,7 @@ def _isolated(seed: int) -> Iterator[None]:
 
 def _generators() -> str:
     digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
-    state = np.random.get_state(legacy=True)
+    state: Any = np.random.get_state(legacy=True)
     digest.update(np.asarray(state[1]).tobytes() + repr(state[2:]).encode())
     digest.update(repr(random.getstate()).encode())
     return digest.hexdigest()[:16]

@@ -17,9 +17,9 @@ class Policy:
 
     Allowed float32 error: `factor` times the reference's own float32 error, and never less than `ulps32` units in the
     last place at the output's magnitude.
-    Allowed float64 error: the reference's float32 error carried over to float64 (times eps64/eps32: rounding errors
-    scale with the unit of rounding, so this is the problem's own amplification), times `margin64`; never less than
-    `ulps64` units in the last place at the output's magnitude.
+    Allowed float64 difference: the larger of both sides' float32 errors carried over to float64 (times eps64/eps32:
+    rounding errors scale with the unit of rounding, a difference in the mathematics does not), times `margin64`; never
+    less than `ulps64` units in the last place at the output's magnitude.
     """
 
     exact: tuple[str, ...] = ()
@@ -47,6 +47,6 @@ class Policy:
         """The largest float32 error of a candidate that still is rounding."""
         return max(self.factor * reference_error, self.ulps32 * EPS32 * scale)
 
-    def allowed64(self, reference_error: float, scale: float) -> float:
-        """The largest float64 difference that still is rounding."""
-        return max(self.margin64 * reference_error * EPS64 / EPS32, self.ulps64 * EPS64 * scale)
+    def allowed64(self, error32: float, scale: float) -> float:
+        """The largest float64 difference that still is rounding, where float32 rounding makes `error32`."""
+        return max(self.margin64 * error32 * EPS64 / EPS32, self.ulps64 * EPS64 * scale)

@@ -75,9 +75,8 @@ def get_offline_data(
     check_shape("task.y", y, (len(x), 1))
     check_finite("task.x", x)
     check_finite("task.y", y)
-    if dtype is not None:
-        x, y = x.to(dtype), y.to(dtype)
-    y = y[:, 0].contiguous()
+    x = x.to(dtype or (x.dtype if x.is_floating_point() else torch.float32))
+    y = y[:, 0].to(dtype or (y.dtype if y.is_floating_point() else torch.float32)).contiguous()
     mean_x, std_x = _tensor(x.numpy().mean(axis=0)), _tensor(x.numpy().std(axis=0))
     std_x[std_x == 0] = 1.0
     mean_y, std_y = score_statistics(y.numpy())

@@ -75,7 +75,7 @@ def evaluate_designs(
     Source: ROOT, `runners/DiffusionBasedModelRunners/BBDMRunner.py`, `test`.
     """
     check_shape("designs", designs, (None, len(mean_x)))
-    x = (designs * std_x + mean_x).numpy()
+    x = (designs * std_x + mean_x).cpu().numpy()
     if task.is_discrete:
         x = x.reshape(len(x), *task.x.shape[1:])
     predicted = torch.from_numpy(np.asarray(task.predict(x))).reshape(len(x))

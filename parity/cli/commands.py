@@ -19,6 +19,7 @@ from parity.results import document, plain_result, summary_lines
 from parity.session import Session, open_session
 from parity.sides import PROFILES, load_side, switches
 from parity.tasks import tfbind8
+from parity.tasks.cache import DataUnavailable
 
 __all__ = ["check", "components", "data_fetch", "data_status", "golden", "ledger", "report"]
 
@@ -64,7 +65,7 @@ def data_fetch(options: argparse.Namespace) -> int:
     source = Path(options.source) if options.source else None
     try:
         print(f"TFBind8 is in {tfbind8.fetch(source, force=options.force)}")
-    except tfbind8.DataUnavailable as error:
+    except DataUnavailable as error:
         if not options.optional:
             raise
         print(f"TFBind8 could not be fetched: {error}\nThe built-in synthetic task takes its place.")

@@ -41,14 +41,14 @@ def small_task(params: Params, generator: torch.Generator) -> Task:
         goal = torch.randint(4, (dim,), generator=generator).int().numpy()
 
         def share(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return (x == goal).mean(axis=1, keepdims=True).astype(np.float32)
+            return np.asarray((x == goal).mean(axis=1), dtype=np.float32)
 
         return ArrayTask("discrete", letters, y, share, num_classes=4)
     x = gaussian(generator, n, dim, scale=3.0)
     x[:, 0] = 2.5
 
     def sphere(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return -(x**2).sum(axis=1, keepdims=True)
+        return np.asarray(-(x**2).sum(axis=1))
 
     return ArrayTask("continuous", x.numpy(), y, sphere)
 

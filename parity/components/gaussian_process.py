@@ -65,7 +65,7 @@ def _pair_params(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _num_points(params: Params) -> int:
-    return max(1, params["pool"] - params["missing_points"])
+    return max(1, int(params["pool"] - params["missing_points"]))
 
 
 def _pairs(params: Params, ctx: Context) -> dict[str, Any]:

@@ -23,7 +23,7 @@ BRIDGE_FIELDS = (
 
 
 @st.composite
-def bridges(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
+def bridges(draw: st.DrawFn, /, **fixed: Any) -> dict[str, Any]:
     """Plain values of a bridge: T from 2, S from 3 to beyond T, both schedules, three objectives, both losses.
 
     Skipped steps only exist for T > 1 and S > 2; other values are refused by the `sample_steps` component's examples.

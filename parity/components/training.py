@@ -118,7 +118,7 @@ COMPONENTS = [
         formula="per epoch: fit, sample pairs, load; per batch: loss, step, schedule, average; then the test",
         strategy=_run_params,
         build=_run,
-        policy=Policy(exact=("lr")),
+        policy=Policy(exact=("lr",)),
         examples=[_RUN, _RUN | {"source": "task", "task_name": "TFBind8-Exact-v0", "lengthscale": 6.25}],
         on_task=True,
         cost=0.1,

@@ -123,9 +123,8 @@ def _runner(case: GoldenCase, folder: GoldenFolder, side: Side) -> Prepared:
     goal = case.inputs["goal"].numpy() if "goal" in case.inputs else None
 
     def oracle(designs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        if goal is None:
-            return -(designs**2).sum(axis=1, keepdims=True)
-        return (designs == goal).mean(axis=1, keepdims=True)
+        scores = -(designs**2) if goal is None else designs == goal
+        return np.asarray(scores.sum(axis=1) if goal is None else scores.mean(axis=1))
 
     task = ArrayTask(case.params["task"], x, y.reshape(len(y), 1), oracle, num_classes=None if goal is None else 4)
     seed = case.params["run"]["seed"]

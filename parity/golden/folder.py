@@ -100,7 +100,8 @@ class GoldenFolder:
         if component not in self._arrays:
             file = self.path / f"{component}.npz"
             try:
-                with np.load(file, allow_pickle=False) as archive:
+                # Opened here: NumPy leaves a file open that turns out to be no archive.
+                with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                     self._arrays[component] = {
                         name: torch.from_numpy(np.array(archive[name])) for name in archive.files
                     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +15,15 @@ from parity.golden.calls import CALLS, prepare
 from parity.golden.folder import GoldenCase, GoldenFolder
 from parity.outcome import Outcome, run
 from parity.policy import Policy
-from parity.sides.interface import MissingComponent, Side
+from parity.sides.interface import MissingComponent, Side, Tree
 from parity.verdict import Judgement, LeafResult, Verdict
 
 __all__ = ["judge_case"]
 
-_EXACT = ("counts", "next_rand", "steps", "n_val", "val/*", "epoch*", "global_step", "lr", "test/low_index")
+_SPREAD = 20
+"""As in `parity.judge`: enough runs that the largest error among them bounds what rounding does."""
+
+_EXACT = ("counts", "next_rand", "steps", "n_val", "val/*", "epoch*", "global_step", "lr")
 """What holds on every processor: indices, splits, batches and draws. Recorded candidates are gathered rows."""
 
 
@@ -25,8 +31,8 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
     """Repeat a recorded call and compare every recorded output.
 
     `identical`: equal to the bit. `rounding`: the recorded float32 numbers lie as close to this side's float64 result
-    as this side's own float32 numbers do (factor 2), which is what another processor's matrix products give.
-    Anything else is `divergent`, `error` or `missing`.
+    as this side's own float32 numbers do on inputs that rounding cannot tell apart (factor 2), which is what another
+    processor's matrix products give. Anything else is `divergent`, `error` or `missing`.
     """
 
     def verdict(kind: Verdict, reason: str, leaves: tuple[LeafResult, ...] = ()) -> Judgement:
@@ -43,7 +49,7 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
         return verdict(*_judge_error(single, case.params["error"]))
     if single.error:
         return verdict(Verdict.ERROR, f"raises {type(single.error).__name__}: {single.error}")
-    double: Outcome | None = None
+    again = _Again(call, inputs, seed)
     leaves = []
     for name, recorded in case.outputs.items():
         if name not in single.tree:
@@ -52,8 +58,7 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
         mine = _as_recorded(single.tree[name], recorded)
         leaf = compare_leaf(name, Runs({name: recorded}, {name: mine}, {name: recorded}, {name: mine}), Policy())
         if leaf.verdict is not Verdict.IDENTICAL and recorded.is_floating_point() and mine.shape == recorded.shape:
-            double = double or run(call, inputs, seed=seed, dtype=torch.float64)
-            leaf = _judge_rounding(name, recorded, mine, double, case.component)
+            leaf = _judge_rounding(name, recorded, mine, again, case.component)
         leaves.append(leaf)
     worst = max(leaves, key=lambda leaf: (leaf.verdict.severity, leaf.used))
     identical = worst.verdict is Verdict.IDENTICAL
@@ -61,15 +66,35 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
     return verdict(worst.verdict, reason, tuple(leaves))
 
 
-def _judge_rounding(name: str, recorded: Tensor, mine: Tensor, double: Outcome, component: str) -> LeafResult:
-    truth = double.tree.get(name)
-    if double.error or not isinstance(truth, Tensor) or truth.numel() != recorded.numel():
+class _Again:
+    """Further runs of the same call, made when a comparison first needs them."""
+
+    def __init__(self, call: Callable[..., Tree], inputs: dict[str, Any], seed: int) -> None:
+        self._call, self._inputs, self._seed = call, inputs, seed
+
+    @cached_property
+    def double(self) -> Tree:
+        """In float64."""
+        return run(self._call, self._inputs, seed=self._seed, dtype=torch.float64).tree
+
+    @cached_property
+    def spread(self) -> list[Tree]:
+        """On inputs and draws that rounding cannot tell from the recorded ones."""
+        return [run(self._call, self._inputs, seed=self._seed, nudge=k).tree for k in range(_SPREAD)]
+
+
+def _judge_rounding(name: str, recorded: Tensor, mine: Tensor, again: _Again, component: str) -> LeafResult:
+    truth = again.double.get(name)
+    if not isinstance(truth, Tensor) or truth.numel() != recorded.numel():
         return LeafResult(name, Verdict.DIVERGENT, "differs, and the float64 run gives nothing to judge it by")
     # Both float32 results are judged against one float64 result; there is no recorded float64 to compare it with.
-    exact = _EXACT if component != "candidates" else ("*",)
+    policy = Policy(exact=_EXACT if component != "candidates" else ("*",))
     truth = truth.double().reshape(recorded.shape)
     runs = Runs({name: mine}, {name: recorded}, {name: truth}, {name: truth})
-    leaf = compare_leaf(name, runs, Policy(exact=exact))
+    leaf = compare_leaf(name, runs, policy)
+    if leaf.verdict is Verdict.UNSTABLE:
+        nudged = ({name: _as_recorded(tree[name], recorded)} for tree in again.spread if name in tree)
+        leaf = compare_leaf(name, replace(runs, spread32=tuple(nudged)), policy)
     if leaf.verdict is Verdict.UNSTABLE:
         reason = f"off by {leaf.error32:.3g} where rounding explains {2 * leaf.reference_error32:.3g}"
         return replace(leaf, verdict=Verdict.DIVERGENT, reason=reason)

@@ -51,11 +51,17 @@ class Claimed:
 
     def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
         """`noise_eps`: the denominator 1 - m_t + 1e-8."""
-        if "noise_eps" not in self._on or bridge.objective != "noise":
-            return self._root.predict_x0(bridge, x_t=x_t, x_low=x_low, t=t, objective_recon=objective_recon)
+        return {"x0": self._x0(bridge, x_t, x_low, t, objective_recon)}
+
+    def _x0(self, bridge: Bridge, x_t: Tensor, x_low: Tensor, t: Tensor, r: Tensor) -> Tensor:
+        if bridge.objective == "grad":
+            return x_t - r
+        if bridge.objective == "ysubx":
+            return x_low - r
         buffers = self._root.schedule(bridge)
         m, v = (buffers[name].to(x_t.device)[t][:, None] for name in ("m_t", "variance_t"))
-        return {"x0": (x_t - m * x_low - v.sqrt() * objective_recon) / (1.0 - m + 1e-8)}
+        x0: Tensor = (x_t - m * x_low - v.sqrt() * r) / (1.0 - m + (1e-8 if "noise_eps" in self._on else 0.0))
+        return x0
 
     def initial_weights(self, bridge: Bridge) -> Tree:
         """`init`: PyTorch's default initialisation, not redrawn."""
@@ -71,8 +77,6 @@ class Claimed:
 
     def p_losses(self, bridge: Bridge, *, t: Tensor | None, noise: Tensor | None, **given: Any) -> Tree:
         """`logged_x0`: x0_recon from x_low. The loss and its gradient are ROOT's; t is drawn before the noise."""
-        if "logged_x0" not in self._on or bridge.objective == "grad":
-            return self._root.p_losses(bridge, t=t, noise=noise, **given)
         x_high, x_low = given["x_high"], given["x_low"]
         t = torch.randint(bridge.num_timesteps, (len(x_high),), device=x_high.device) if t is None else t
         noise = torch.randn_like(x_high) if noise is None else noise
@@ -81,7 +85,8 @@ class Claimed:
         r = self._root.denoiser(
             bridge, state=given["state"], x_t=x_t, t=t, y_first=given["y_high"], y_second=given["y_low"]
         )["output"]
-        return tree | {"x0_recon": self.predict_x0(bridge, x_t=x_t, x_low=x_low, t=t, objective_recon=r)["x0"]}
+        start = x_low if "logged_x0" in self._on else given["y_high"]
+        return tree | {"x0_recon": self._x0(bridge, x_t, start, t, r)}
 
     def training_loss(self, bridge: Bridge, *, step: int, guidance_prob: float, **given: Any) -> Tree:
         """`step_seed`: no reseeding. `guidance`: no masking draw."""
@@ -109,7 +114,7 @@ class Claimed:
 
         nothing = torch.zeros_like(y_low)
         r = (1 + weight) * network(y_low, y_high) - weight * network(nothing, nothing)
-        x0 = self.predict_x0(bridge, x_t=x_t, x_low=x_low, t=t, objective_recon=r)["x0"]
+        x0 = self._x0(bridge, x_t, x_low, t, r)
         x0 = x0.clamp(-1, 1) if given["clip_denoised"] else x0
         if steps[step] == 0:
             return {"x_next": x0, "x0": x0}
@@ -152,8 +157,14 @@ class Claimed:
         return tree
 
     def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:
-        """`split`: everything is trained on."""
-        return self._root.split(functions=functions, val_frac=0.0 if "split" in self._on else val_frac)
+        """`split`: everything is trained on. `empty_epoch`: nothing to train on is no error."""
+        held = [0 if "split" in self._on else int(len(pairs["y_high"]) * val_frac) for pairs in functions]
+        parts = {"train": [slice(n, None) for n in held], "val": [slice(n) for n in held]}
+        return {
+            f"{part}/{name}": torch.cat([pairs[name][rows] for pairs, rows in zip(functions, slices, strict=True)])
+            for part, slices in parts.items()
+            for name in ("x_high", "y_high", "x_low", "y_low")
+        }
 
     def loader(
         self, *, functions: Sequence[Pairs], val_frac: float, batch_size: int, shuffle: bool, passes: int
@@ -163,16 +174,14 @@ class Claimed:
         pairs = self.split(functions=functions, val_frac=val_frac)
         train = {name.removeprefix("train/"): rows for name, rows in pairs.items() if name.startswith("train/")}
         count = len(train["y_high"])
-        if count == 0 and "empty_epoch" in self._on:
+        if count == 0 and shuffle and "empty_epoch" in self._on:
             return {}
-        if "loader" not in self._on or not shuffle or count == 0:
-            held = 0.0 if "split" in self._on else val_frac
-            return self._root.loader(
-                functions=functions, val_frac=held, batch_size=size, shuffle=shuffle, passes=passes
-            )
-        tree = {}
+        if "loader" not in self._on:
+            return self._root.loader(functions=[train], val_frac=0.0, batch_size=size, shuffle=shuffle, passes=passes)
+        tree: Tree = {}
         for epoch in range(passes):
-            for b, rows in enumerate(torch.randperm(count).split(size)):
+            order = torch.randperm(count) if shuffle else torch.arange(count)
+            for b, rows in enumerate(torch.split(order, size) if count else ()):
                 tree |= {f"epoch{epoch}/batch{b}/{name}": values[rows] for name, values in train.items()}
         return tree
 

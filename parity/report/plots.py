@@ -18,7 +18,7 @@ from parity.sides import Bridge, Side, load_side
 
 __all__ = ["figures"]
 
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "path",
     "svg.hashsalt": "parity", "axes.grid": True, "grid.alpha": 0.25,
 }  # fmt: skip

@@ -35,12 +35,12 @@ class RootSide:
 
     def q_sample(self, bridge: Bridge, *, x_high: Tensor, x_low: Tensor, t: Tensor, noise: Tensor | None) -> Tree:
         """`BrownianBridgeModel.q_sample`."""
-        x_t, objective = _model(bridge).q_sample(x_high, x_low, t, noise)
+        x_t, objective = _model(bridge, like=x_high).q_sample(x_high, x_low, t, noise)
         return {"x_t": x_t, "objective": objective}
 
     def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
         """`BrownianBridgeModel.predict_x0_from_objective`."""
-        return {"x0": _model(bridge).predict_x0_from_objective(x_t, x_low, t, objective_recon)}
+        return {"x0": _model(bridge, like=x_t).predict_x0_from_objective(x_t, x_low, t, objective_recon)}
 
     def initial_weights(self, bridge: Bridge) -> Tree:
         """Default initialisation, then `weights_init`."""
@@ -53,7 +53,7 @@ class RootSide:
     ) -> Tree:
         """`denoise_fn`."""
         with torch.no_grad():
-            return {"output": _model(bridge, state).denoise_fn(x_t, t, y_first, y_second)}
+            return {"output": _model(bridge, state, like=x_t).denoise_fn(x_t, t, y_first, y_second)}
 
     def p_losses(
         self,
@@ -68,7 +68,7 @@ class RootSide:
         noise: Tensor | None,
     ) -> Tree:
         """`p_losses`, or `forward` where the timesteps are to be drawn, which then draws the noise too."""
-        model = _model(bridge, state)
+        model = _model(bridge, state, like=x_high)
         if t is not None:
             loss, log = model.p_losses(x_high, y_high, x_low, y_low, t, noise)
         elif noise is None:
@@ -90,7 +90,7 @@ class RootSide:
         guidance_prob: float,
     ) -> Tree:
         """`training_loss`, the function that the training loop calls."""
-        model = _model(bridge, state)
+        model = _model(bridge, state, like=x_high)
         loss = root.training_loss(model, ((x_high, y_high), (x_low, y_low)), step, guidance_prob)
         return {"loss": loss.detach(), **_gradients(model, loss)}
 
@@ -108,7 +108,7 @@ class RootSide:
         guidance_weight: float,
     ) -> Tree:
         """`BrownianBridgeModel.p_sample`."""
-        model = _model(bridge, state)
+        model = _model(bridge, state, like=x_t)
         x_next, x0 = model.p_sample(x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
         return {"x_next": x_next, "x0": x0}
 
@@ -124,7 +124,8 @@ class RootSide:
         guidance_weight: float,
     ) -> Tree:
         """`BrownianBridgeModel.sample`."""
-        return {"x_high": _model(bridge, state).sample(x_low, y_low, y_high, clip_denoised, guidance_weight)}
+        model = _model(bridge, state, like=x_low)
+        return {"x_high": model.sample(x_low, y_low, y_high, clip_denoised, guidance_weight)}
 
     def gp(
         self,
@@ -283,7 +284,8 @@ class RootSide:
 
     def target(self, *, y: Tensor, y_max: float, alpha: float, n: int) -> Tree:
         """`score_statistics`, then `target_condition`."""
-        return {"condition": root.target_condition(*root.score_statistics(y.numpy()), y_max, alpha, n)}
+        mean_y, std_y = root.score_statistics(y.cpu().numpy())
+        return {"condition": root.target_condition(mean_y, std_y, y_max, alpha, n).to(y.device)}
 
     def evaluation(
         self, *, task: Task, designs: Tensor, mean_x: Tensor, std_x: Tensor, y_min: float, y_max: float
@@ -351,12 +353,15 @@ def _params(bridge: Bridge) -> root.BridgeParams:
     )
 
 
-def _model(bridge: Bridge, state: Mapping[str, Tensor] | None = None) -> root.BrownianBridgeModel:
-    """The model with the weights `state`, made without a random draw."""
+def _model(
+    bridge: Bridge, state: Mapping[str, Tensor] | None = None, *, like: Tensor | None = None
+) -> root.BrownianBridgeModel:
+    """The model with the weights `state` on the device of `like`, made without a random draw."""
     denoiser = root.uninitialised_mlp(bridge.dim, bridge.hidden, dtype=bridge.dtype)
     if state is not None:
         denoiser.load_state_dict({name.removeprefix("denoise_fn."): value for name, value in state.items()})
-    return root.BrownianBridgeModel(_params(bridge), dtype=bridge.dtype, denoise_fn=denoiser)
+    model = root.BrownianBridgeModel(_params(bridge), dtype=bridge.dtype, denoise_fn=denoiser)
+    return model if like is None else model.to(like.device)
 
 
 def _prefixed(group: str, tensors: Mapping[str, Tensor]) -> Tree:

@@ -136,7 +136,7 @@ def _open_exact_oracles(stack: ExitStack, bridges: list[str]) -> None:
     try:
         importlib.import_module(EXACT)
         return
-    except Exception as error:  # a simulator that is half installed raises anything
+    except Exception as error:  # noqa: BLE001 - a half-installed simulator raises anything
         reason = f"{type(error).__name__}: {error}"
     folder = _package_folder() / "oracles" / "exact"
     homes = {

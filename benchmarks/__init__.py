@@ -1,0 +1,3 @@
+"""Speed and memory of ggfm against the reference, side by side in one run: `python -m benchmarks`."""
+
+__all__: list[str] = []

@@ -1,0 +1,54 @@
+"""A toy component with toy sides, small enough that every verdict can be provoked by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+
+from parity.components import Component, Context
+from parity.components.base import Params
+from parity.policy import Policy
+from parity.sides.interface import Tree
+from parity.tasks.synthetic import synthetic_continuous
+
+CONTEXT = Context(task=synthetic_continuous())
+
+
+class Toy:
+    """A side with one component, `double`, given as a function of x."""
+
+    version = "toy"
+
+    def __init__(self, name: str, double: Callable[[torch.Tensor], Any]) -> None:
+        self.name = name
+        self._double = double
+
+    def double(self, x: torch.Tensor) -> Tree:
+        value = self._double(x)
+        return value if isinstance(value, dict) else {"y": value}
+
+
+def _build(params: Params, ctx: Context) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(params["seed"])
+    return {"x": torch.randn(params["n"], generator=generator)}
+
+
+def component(**changes: Any) -> Component:
+    """The toy component; `changes` replace parts of its declaration."""
+    declaration: dict[str, Any] = {
+        "name": "double",
+        "title": "Twice x",
+        "formula": "2 x",
+        "strategy": lambda: st.fixed_dictionaries({"n": st.integers(1, 30), "seed": st.integers(0, 99)}),
+        "build": _build,
+        "policy": Policy(),
+        "examples": [{"n": 5, "seed": 0}],
+    }
+    return Component(**(declaration | changes))
+
+
+REFERENCE = Toy("reference", lambda x: x * 2 + torch.sin(x))
+PARAMS: Mapping[str, Any] = {"n": 5, "seed": 0}
