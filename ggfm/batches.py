@@ -65,10 +65,10 @@ class Batches:
         if self.shuffle and len(self.pairs) == 0:
             return iter(())
         if self._own_order:
-            ordered = self.pairs[torch.randperm(len(self.pairs))] if self.shuffle else self.pairs
+            ordered = self.pairs.ordered(torch.randperm(len(self.pairs))) if self.shuffle else self.pairs
             return iter(ordered.split(self.batch_size))
         _seed_from_global_generator()
-        ordered = self.pairs[self._loader_order()] if self.shuffle else self.pairs
+        ordered = self.pairs.ordered(self._loader_order()) if self.shuffle else self.pairs
         return iter(ordered.split(self.batch_size))
 
     def _loader_order(self) -> Tensor:

@@ -27,7 +27,8 @@ class _Swish(nn.Module):
     """swish(x) = sigmoid(x) x, as two operations: `silu` rounds differently in the last bit."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x) * x
+        gate = torch.sigmoid(x)
+        return gate * x if torch.is_grad_enabled() else gate.mul_(x)
 
 
 class Denoiser(nn.Module):

@@ -12,6 +12,8 @@ from ggfm.checks import require_shape
 
 __all__ = ["Pairs"]
 
+_ROWS = 512
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -28,18 +30,29 @@ class Pairs:
     path: Tensor | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.x_high)
-        require_shape("x_high", self.x_high, (n, "D"))
-        require_shape("x_low", self.x_low, self.x_high.shape)
-        require_shape("y_high", self.y_high, (n,))
-        require_shape("y_low", self.y_low, (n,))
+        # One comparison in the usual case: batches are made by the thousand.
+        rows = self.x_high.shape[:1]
+        if not (
+            self.x_high.dim() == 2
+            and self.x_high.shape == self.x_low.shape
+            and self.y_high.shape == self.y_low.shape == rows
+        ):
+            require_shape("x_high", self.x_high, ("n", "D"))
+            require_shape("x_low", self.x_low, self.x_high.shape)
+            require_shape("y_high", self.y_high, rows)
+            require_shape("y_low", self.y_low, rows)
 
     def __len__(self) -> int:
         return len(self.x_high)
 
-    def __getitem__(self, rows: slice | Tensor) -> Pairs:
-        """The pairs of a slice (views) or of an index (copies); paths stay behind."""
+    def __getitem__(self, rows: slice) -> Pairs:
+        """The pairs of a slice: views; paths stay behind."""
         return Pairs(self.x_high[rows], self.y_high[rows], self.x_low[rows], self.y_low[rows])
+
+    def ordered(self, order: Tensor) -> Pairs:
+        """The pairs in the order of an index (n,): copies; paths stay behind."""
+        columns = (self.x_high, self.y_high, self.x_low, self.y_low)
+        return Pairs(*(_gathered(column, order) for column in columns))
 
     def split(self, size: int) -> list[Pairs]:
         """Consecutive groups of `size` pairs, the last one maybe smaller: views."""
@@ -58,3 +71,13 @@ class Pairs:
             torch.cat([group.x_low for group in groups]),
             torch.cat([group.y_low for group in groups]),
         )
+
+
+def _gathered(column: Tensor, order: Tensor) -> Tensor:
+    """Rows of column in the order of an index, some hundreds at a time: too few to wake other threads for, which
+    takes longer than the copying."""
+    order = order.to(column.device)
+    result = column.new_empty((len(order), *column.shape[1:]))
+    for rows, out in zip(torch.split(order, _ROWS), torch.split(result, _ROWS), strict=True):
+        torch.index_select(column, 0, rows, out=out)
+    return result

@@ -105,6 +105,7 @@ def golden(options: argparse.Namespace) -> int:
     of_ggfm = str(folder.about.get("source", "")).startswith("GGFM")
     on = options.on if options.on is not None else list(_PUBLISHED_BRIDGE) if of_ggfm else []
     side = load_side(options.side, on=on if options.side == "ggfm" else ())
+    yardstick = None if of_ggfm else load_side("reference_root")
     chosen = options.component or folder.components
     unknown = [name for name in chosen if name not in folder.components]
     if unknown:
@@ -114,7 +115,7 @@ def golden(options: argparse.Namespace) -> int:
     agree = True
     for name in chosen:
         for case in folder.cases(name):
-            judgement = judge_case(case, folder, side)
+            judgement = judge_case(case, folder, side, yardstick)
             counts[judgement.verdict] = counts.get(judgement.verdict, 0) + 1
             agree &= judgement.agrees
             print(f"{case.key:28} {judgement.verdict:10} {judgement.reason}", flush=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from parity.comparator import Runs
 from parity.policy import Policy
-from parity.sides.interface import Side, Tree
+from parity.sides.interface import MissingComponent, Side, Tree
 from parity.tasks.interface import Task
 
 __all__ = ["Component", "Context", "Params", "gaussian"]
@@ -65,9 +65,13 @@ class Component:
     on_task: bool = False
 
     def bind(self, side: Side) -> Callable[..., Tree]:
-        """The side's method for this component."""
-        method: Callable[..., Tree] = getattr(side, self.name)
-        return method
+        """The side's method for this component; where it has none, one that raises MissingComponent."""
+        method: Callable[..., Tree] | None = getattr(side, self.name, None)
+
+        def missing(**inputs: Any) -> Tree:  # noqa: ARG001 - takes what the method would take
+            raise MissingComponent(f"{side.name} has no {self.name}")
+
+        return method or missing
 
 
 def gaussian(generator: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:

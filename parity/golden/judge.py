@@ -27,12 +27,13 @@ _EXACT = ("counts", "next_rand", "steps", "n_val", "val/*", "epoch*", "global_st
 """What holds on every processor: indices, splits, batches and draws. Recorded candidates are gathered rows."""
 
 
-def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
+def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side, yardstick: Side | None = None) -> Judgement:
     """Repeat a recorded call and compare every recorded output.
 
     `identical`: equal to the bit. `rounding`: the recorded float32 numbers lie as close to this side's float64 result
-    as this side's own float32 numbers do on inputs that rounding cannot tell apart (factor 2), which is what another
-    processor's matrix products give. Anything else is `divergent`, `error` or `missing`.
+    as the float32 numbers of `yardstick` do on inputs that rounding cannot tell apart (factor 2), which is what another
+    processor's matrix products give. The yardstick computes as the recorded code did (default: `side` itself); a side
+    with better arithmetic than that would not know the error of the recorded numbers. Anything else is `divergent`, `error` or `missing`.
     """
 
     def verdict(kind: Verdict, reason: str, leaves: tuple[LeafResult, ...] = ()) -> Judgement:
@@ -49,7 +50,7 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
         return verdict(*_judge_error(single, case.params["error"]))
     if single.error:
         return verdict(Verdict.ERROR, f"raises {type(single.error).__name__}: {single.error}")
-    again = _Again(call, inputs, seed)
+    again = _Again(call, prepare(case, folder, yardstick or side)[0], inputs, seed)
     leaves = []
     for name, recorded in case.outputs.items():
         if name not in single.tree:
@@ -69,8 +70,10 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side) -> Judgement:
 class _Again:
     """Further runs of the same call, made when a comparison first needs them."""
 
-    def __init__(self, call: Callable[..., Tree], inputs: dict[str, Any], seed: int) -> None:
-        self._call, self._inputs, self._seed = call, inputs, seed
+    def __init__(
+        self, call: Callable[..., Tree], yardstick: Callable[..., Tree], inputs: dict[str, Any], seed: int
+    ) -> None:
+        self._call, self._yardstick, self._inputs, self._seed = call, yardstick, inputs, seed
 
     @cached_property
     def double(self) -> Tree:
@@ -80,7 +83,7 @@ class _Again:
     @cached_property
     def spread(self) -> list[Tree]:
         """On inputs and draws that rounding cannot tell from the recorded ones."""
-        return [run(self._call, self._inputs, seed=self._seed, nudge=k).tree for k in range(_SPREAD)]
+        return [run(self._yardstick, self._inputs, seed=self._seed, nudge=k).tree for k in range(_SPREAD)]
 
 
 def _judge_rounding(name: str, recorded: Tensor, mine: Tensor, again: _Again, component: str) -> LeafResult:

@@ -42,7 +42,7 @@ def test_the_reference_computes_what_root_computed(component, key):
 
 @pytest.mark.parametrize(("component", "key"), keys(ROOT))
 def test_aligned_ggfm_computes_what_root_computed(component, key):
-    found = judge_case(ROOT.case(key), ROOT, load_side("ggfm"))
+    found = judge_case(ROOT.case(key), ROOT, load_side("ggfm"), yardstick=load_side("reference_root"))
     assert found.agrees, found.reason
 
 
