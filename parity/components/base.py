@@ -68,7 +68,7 @@ class Component:
         """The side's method for this component; where it has none, one that raises MissingComponent."""
         method: Callable[..., Tree] | None = getattr(side, self.name, None)
 
-        def missing(**inputs: Any) -> Tree:  # noqa: ARG001 - takes what the method would take
+        def missing(**inputs: Any) -> Tree:
             raise MissingComponent(f"{side.name} has no {self.name}")
 
         return method or missing

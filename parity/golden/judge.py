@@ -33,7 +33,8 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side, yardstick: Si
     `identical`: equal to the bit. `rounding`: the recorded float32 numbers lie as close to this side's float64 result
     as the float32 numbers of `yardstick` do on inputs that rounding cannot tell apart (factor 2), which is what another
     processor's matrix products give. The yardstick computes as the recorded code did (default: `side` itself); a side
-    with better arithmetic than that would not know the error of the recorded numbers. Anything else is `divergent`, `error` or `missing`.
+    with better arithmetic than that would not know the error of the recorded numbers.
+    Anything else is `divergent`, `error` or `missing`.
     """
 
     def verdict(kind: Verdict, reason: str, leaves: tuple[LeafResult, ...] = ()) -> Judgement:
