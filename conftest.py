@@ -57,7 +57,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("compared", pairs, ids=[f"{profile}-{c.name}" for c, profile in pairs])
     if "difference" in metafunc.fixturenames:
         chosen = {c.name for c in session.components}
-        entries = [e for e in session.ledger.values() if e.component in chosen and session.candidate == "ggfm"]
+        entries = [e for e in session.ledger.values() if e.component in chosen and "described" in session.profiles]
         metafunc.parametrize("difference", entries, ids=[entry.name for entry in entries])
 
 

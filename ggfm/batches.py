@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ggfm.checks import require_positive
-from ggfm.pairs import Pairs
+from ggfm.pairs import Batch, Pairs
 from ggfm.switches import Switches
 
 __all__ = ["Batches", "split_pairs", "training_batch_size"]
@@ -57,10 +57,7 @@ class Batches:
         self.shuffle = shuffle
         self._own_order = switches.loader
 
-    def __len__(self) -> int:
-        return -(-len(self.pairs) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Pairs]:
+    def __iter__(self) -> Iterator[Batch]:
         """One pass; what it draws is drawn here, before the first batch is taken. A skipped epoch draws nothing."""
         if self.shuffle and len(self.pairs) == 0:
             return iter(())

@@ -13,17 +13,23 @@ from torch import Tensor
 
 __all__ = ["BLOCK", "empty_panels", "factorise", "solve"]
 
-BLOCK = 512
+BLOCK = 256
 """Columns per panel: wide enough for matrix products at full speed, narrow enough to waste little above the
 diagonal. Up to that size there is one panel, and every operation is the ordinary one."""
 
-_ROWS = 1024
+_ROWS = 512
 """Rows solved at a time: the solution is a copy, so this bounds what is held besides the panels."""
 
 
 def empty_panels(n: int, like: Tensor) -> list[Tensor]:
-    """Uninitialised panels of an n x n matrix: (n - j, min(b, n - j)) for j = 0, b, 2b, ..."""
-    return [like.new_empty(n - j, min(BLOCK, n - j)) for j in range(0, n, BLOCK)]
+    """Uninitialised panels of an n x n matrix: (n - j, min(b, n - j)) for j = 0, b, 2b, ...
+
+    They share one piece of memory, which goes back to the system as a whole when the last of them is dropped.
+    """
+    shapes = [(n - j, min(BLOCK, n - j)) for j in range(0, n, BLOCK)]
+    whole = like.new_empty(sum(rows * columns for rows, columns in shapes))
+    parts = torch.split(whole, [rows * columns for rows, columns in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def factorise(panels: Sequence[Tensor]) -> None:

@@ -14,9 +14,6 @@ from ggfm.kernel import DesignKernel
 
 __all__ = ["GaussianProcess", "through_softplus"]
 
-_DOUBLE_UP_TO = 1024
-"""Designs up to which everything is computed in double precision: there it costs nothing and saves all rounding."""
-
 
 def through_softplus(lengthscale: Tensor) -> Tensor:
     """What a positive parameter reads as after it was set: softplus of its inverse. Last bits may change."""
@@ -29,7 +26,8 @@ class GaussianProcess:
 
     After ROOT's `gaussian_process/GP.py`. x_train (N, D), y_train (N,); results have their precision. `coef` is
     computed when it is first needed after a change of hyperparameters.
-    Raises ValueError for shapes that do not fit, no design at all, and NaN or infinity among the designs.
+    Raises ValueError for shapes that do not fit, no design at all, NaN or infinity among designs or scores, and a
+    lengthscale that is not positive.
     """
 
     def __init__(
@@ -45,14 +43,14 @@ class GaussianProcess:
         require_shape("x_train", x_train, ("N", "D"))
         require_shape("y_train", y_train, (len(x_train),))
         require_finite("x_train", x_train)
+        require_finite("y_train", y_train)
         if len(x_train) == 0:
             raise ValueError("x_train: got no design, expected at least one")
         self.dtype = x_train.dtype
         self.noise = noise
         self.mean_prior = mean_prior
-        working = torch.float64 if len(x_train) <= _DOUBLE_UP_TO else self.dtype
-        self._kernel = DesignKernel(x_train.to(working))
-        self._residual = y_train.to(working) - mean_prior
+        self._kernel = DesignKernel(x_train)
+        self._residual = y_train - mean_prior
         self.set_hyper(lengthscale, variance)
 
     def set_hyper(self, lengthscale: float | Tensor, variance: float | Tensor, *, keep_coef: bool = False) -> None:
@@ -61,6 +59,8 @@ class GaussianProcess:
         given = torch.as_tensor(lengthscale, dtype=self.dtype, device=device).reshape(())
         self.lengthscale = through_softplus(given)
         self.variance = torch.as_tensor(variance, dtype=self.dtype, device=device).reshape(())
+        if not bool(given > 0):
+            raise ValueError(f"lengthscale: expected a positive number, got {float(given)}")
         self._a = 0.5 / float(self.lengthscale) ** 2
         if not keep_coef:
             self._coef: Tensor | None = None
@@ -69,13 +69,13 @@ class GaussianProcess:
     @property
     def coef(self) -> Tensor:
         """(N,). Raises torch.linalg.LinAlgError where rounding leaves nothing positive definite."""
-        return self._fitted().to(self.dtype)
+        return self._fitted()
 
     def mean_posterior(self, x: Tensor) -> Tensor:
         """The posterior mean at x (M, D): (M,). Raises ValueError for another shape."""
         weights = (self._fitted() * float(self.variance)).unsqueeze(1)
         sums = self._kernel.rows_times(self._centred(x), weights, self._a).squeeze(1)
-        return (sums + self.mean_prior).to(self.dtype)
+        return sums + self.mean_prior
 
     def gradient(self, x: Tensor) -> Tensor:
         """The gradient of the summed posterior mean at x (M, D), sum_i coef_i k(x, x_i) (x_i - x)/lengthscale²: (M, D).
@@ -84,7 +84,7 @@ class GaussianProcess:
         """
         centred = self._centred(x)
         sums = self._kernel.rows_times(centred, self._gradient_weights(), self._a)
-        return (sums[:, :-1] - sums[:, -1:] * centred).to(self.dtype)
+        return sums[:, :-1] - sums[:, -1:] * centred
 
     def _fitted(self) -> Tensor:
         if self._coef is None:
@@ -93,7 +93,7 @@ class GaussianProcess:
 
     def _centred(self, x: Tensor) -> Tensor:
         require_shape("x", x, ("M", self._kernel.centred.shape[1]))
-        return x.to(self._residual.dtype) - self._kernel.centre
+        return x - self._kernel.centre
 
     def _gradient_weights(self) -> Tensor:
         """coef_i variance/lengthscale² times (x_i, 1), the same for all points: (N, D + 1)."""

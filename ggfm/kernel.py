@@ -14,8 +14,9 @@ from ggfm.cholesky import BLOCK, empty_panels, factorise, solve
 
 __all__ = ["DesignKernel"]
 
-_ROWS = 64
-"""Points per block: enough for matrix products at full speed, few enough that their kernel rows stay in the cache."""
+_ROWS = 128
+"""Points per block: enough that threads seldom wait for one another, few enough that their kernel rows stay in the
+cache."""
 
 
 class DesignKernel:
@@ -33,18 +34,17 @@ class DesignKernel:
         columns = [self.centred, torch.ones_like(self._norms)[:, None], self._norms[:, None]]
         self._columns = torch.cat(columns, dim=1).T
         self._distances: list[Tensor] = []
-        self._panels: list[Tensor] = []
 
     def solve(self, right: Tensor, a: float, variance: float, noise: float) -> Tensor:
         """(variance K + noise I)^-1 right (N,), by Cholesky: (N,). Raises torch.linalg.LinAlgError if that fails."""
         if not self._distances:
             self._distances = self._squared_distances()
-            self._panels = empty_panels(len(self.centred), self.centred)
-        for distances, panel in zip(self._distances, self._panels, strict=True):
+        panels = empty_panels(len(self.centred), self.centred)
+        for distances, panel in zip(self._distances, panels, strict=True):
             torch.mul(distances, -a, out=panel).exp_().mul_(variance)
             panel.diagonal().add_(noise)
-        factorise(self._panels)
-        return solve(self._panels, right)
+        factorise(panels)
+        return solve(panels, right)
 
     def rows_times(self, centred: Tensor, right: Tensor, a: float) -> Tensor:
         """The kernel's rows of centred points (M, D) times right (N, R): (M, R)."""

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ggfm.bridge import BrownianBridge
 from ggfm.guidance import Guidance
-from ggfm.pairs import Pairs
+from ggfm.pairs import Batch
 
 __all__ = ["training_loss"]
 
 
-def training_loss(bridge: BrownianBridge, batch: Pairs, step: int, guidance_prob: float) -> Tensor:
+def training_loss(bridge: BrownianBridge, batch: Batch, step: int, guidance_prob: float) -> Tensor:
     """The loss () of one batch; after ROOT's `runners/DiffusionBasedModelRunners/BBDMRunner.py`.
 
     torch is reseeded with the step's number (not with the switch `step_seed`), one uniform number per row decides

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -59,22 +60,32 @@ class Denoiser(nn.Module):
         output: Tensor = self.main(torch.cat([x_t, *(column.to(x_t.dtype) for column in columns)], dim=1))
         return output
 
-    def guided(self, x_t: Tensor, t: int, y_first: Tensor, y_second: Tensor, weight: float) -> Tensor:
+    def guided(
+        self,
+        x_t: Tensor,
+        t: int,
+        y_first: Tensor,
+        y_second: Tensor,
+        weight: float,
+        network: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """(1 + w) f(x_t, t, y_first, y_second) - w f(x_t, t, 0, 0): (B, D), both networks in one batch of 2B rows.
 
-        With w = 0 the second network would be multiplied by 0 and is left out.
+        With w = 0 the second network would be multiplied by 0 and is left out. `network` evaluates in the place of
+        `main`, such as the same layers packed. Raises ValueError for shapes that do not fit.
         """
+        evaluate = network or self.main
         batch = x_t.shape[0]
         require_shape("x_t", x_t, ("B", self.dim))
         time = x_t.new_full((batch, 1), t)
         conditions = [as_column("y_low", y_first, batch), as_column("y_high", y_second, batch)]
         rows = torch.cat([x_t, time, *(c.to(x_t.dtype) for c in conditions)], dim=1)
         if weight == 0:
-            plain: Tensor = self.main(rows)
+            plain: Tensor = evaluate(rows)
             return plain
         both = rows.repeat(2, 1)
         both[batch:, -2:] = 0
-        conditional, unconditional = self.main(both).chunk(2)
+        conditional, unconditional = evaluate(both).chunk(2)
         combined: Tensor = (1.0 + weight) * conditional - weight * unconditional
         return combined
 

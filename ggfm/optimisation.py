@@ -25,16 +25,23 @@ def make_optimiser(section: Mapping[str, Any], parameters: Iterable[nn.Parameter
     With the switch `optimiser`: Adam with its defaults and the section's lr.
     Raises ValueError for any other name (ROOT returns the error and fails later).
     """
-    lr = section["lr"]
+    lr = _setting(section, "lr")
     if switches.optimiser:
         return Adam(parameters, lr=lr)
-    name = section["optimizer"]
+    name = _setting(section, "optimizer")
     require_choice("optimizer", name, ("Adam", "RMSProp", "SGD"))
     if name == "Adam":
-        return Adam(parameters, lr=lr, weight_decay=section["weight_decay"], betas=(section["beta1"], 0.999))
+        betas = (_setting(section, "beta1"), 0.999)
+        return Adam(parameters, lr=lr, weight_decay=_setting(section, "weight_decay"), betas=betas)
     if name == "RMSProp":
-        return RMSprop(parameters, lr=lr, weight_decay=section["weight_decay"])
+        return RMSprop(parameters, lr=lr, weight_decay=_setting(section, "weight_decay"))
     return SGD(parameters, lr=lr, momentum=0.9)
+
+
+def _setting(section: Mapping[str, Any], name: str) -> Any:
+    if name not in section:
+        raise ValueError(f"{name}: the configuration lacks it, its section holds {', '.join(section)}")
+    return section[name]
 
 
 class Updater:
@@ -65,7 +72,10 @@ class Updater:
                 self.optimiser,
                 mode="min",
                 threshold_mode="rel",
-                **{name: lr_scheduler[name] for name in ("factor", "patience", "threshold", "cooldown", "min_lr")},
+                **{
+                    name: _setting(lr_scheduler, name)
+                    for name in ("factor", "patience", "threshold", "cooldown", "min_lr")
+                },
             )
 
     @property

@@ -1,18 +1,31 @@
-"""Pairs of a worse and a better design, kept as stacked tensors."""
+"""Pairs of a worse and a better design, kept as stacked tensors.
+
+On the processor rows are joined and gathered by NumPy, which stays in one thread: at these sizes waking another one for
+PyTorch's takes longer than the copying.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ggfm.checks import require_shape
 
-__all__ = ["Pairs"]
+__all__ = ["Batch", "Pairs"]
 
-_ROWS = 512
+
+class Batch(NamedTuple):
+    """Some pairs, as the loss takes them: `x_high`, `x_low` (B, D), `y_high`, `y_low` (B,)."""
+
+    x_high: Tensor
+    y_high: Tensor
+    x_low: Tensor
+    y_low: Tensor
 
 
 @dataclass(frozen=True)
@@ -30,17 +43,10 @@ class Pairs:
     path: Tensor | None = None
 
     def __post_init__(self) -> None:
-        # One comparison in the usual case: batches are made by the thousand.
-        rows = self.x_high.shape[:1]
-        if not (
-            self.x_high.dim() == 2
-            and self.x_high.shape == self.x_low.shape
-            and self.y_high.shape == self.y_low.shape == rows
-        ):
-            require_shape("x_high", self.x_high, ("n", "D"))
-            require_shape("x_low", self.x_low, self.x_high.shape)
-            require_shape("y_high", self.y_high, rows)
-            require_shape("y_low", self.y_low, rows)
+        require_shape("x_high", self.x_high, ("n", "D"))
+        require_shape("x_low", self.x_low, self.x_high.shape)
+        require_shape("y_high", self.y_high, self.x_high.shape[:1])
+        require_shape("y_low", self.y_low, self.x_high.shape[:1])
 
     def __len__(self) -> int:
         return len(self.x_high)
@@ -54,30 +60,31 @@ class Pairs:
         columns = (self.x_high, self.y_high, self.x_low, self.y_low)
         return Pairs(*(_gathered(column, order) for column in columns))
 
-    def split(self, size: int) -> list[Pairs]:
+    def split(self, size: int) -> list[Batch]:
         """Consecutive groups of `size` pairs, the last one maybe smaller: views."""
+        if len(self) == 0:
+            return []
         columns = (self.x_high, self.y_high, self.x_low, self.y_low)
-        groups = zip(*(torch.split(column, size) for column in columns), strict=True)
-        return [Pairs(*group) for group in groups if len(group[0])]
+        return list(map(Batch._make, zip(*(torch.split(column, size) for column in columns), strict=True)))
 
     @staticmethod
     def concatenated(groups: Sequence[Pairs]) -> Pairs:
         """All pairs of several groups, in order. Raises ValueError for none at all."""
         if not groups:
             raise ValueError("groups: got none, expected at least one group of pairs")
-        return Pairs(
-            torch.cat([group.x_high for group in groups]),
-            torch.cat([group.y_high for group in groups]),
-            torch.cat([group.x_low for group in groups]),
-            torch.cat([group.y_low for group in groups]),
-        )
+        columns = ([getattr(group, name) for group in groups] for name in Batch._fields)
+        return Pairs(*map(_joined, columns))
+
+
+def _joined(columns: Sequence[Tensor]) -> Tensor:
+    """Columns one after the other."""
+    if columns[0].device.type != "cpu":
+        return torch.cat(list(columns))
+    return torch.from_numpy(np.concatenate([column.numpy() for column in columns]))
 
 
 def _gathered(column: Tensor, order: Tensor) -> Tensor:
-    """Rows of column in the order of an index, some hundreds at a time: too few to wake other threads for, which
-    takes longer than the copying."""
-    order = order.to(column.device)
-    result = column.new_empty((len(order), *column.shape[1:]))
-    for rows, out in zip(torch.split(order, _ROWS), torch.split(result, _ROWS), strict=True):
-        torch.index_select(column, 0, rows, out=out)
-    return result
+    """Rows of a column in the order of an index."""
+    if column.device.type != "cpu":
+        return column[order.to(column.device)]
+    return torch.from_numpy(column.numpy().take(order.numpy(), axis=0))

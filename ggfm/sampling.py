@@ -1,10 +1,12 @@
 """The reverse process: from a low design to a high one.
 
-Everything that depends on the timestep alone is computed once per run, for all steps at a time.
+Everything that depends on the timestep alone is computed once per run, for all steps at a time, and the network's
+layers are packed once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from ggfm.bridge import BrownianBridge
 from ggfm.checks import require_shape
 from ggfm.guidance import Guidance
+from ggfm.packed import pack
 
 __all__ = ["ReverseCoefficients", "p_sample", "sample"]
 
@@ -69,19 +72,22 @@ def p_sample(
     clip_denoised: bool,
     guidance_weight: float,
     coefficients: ReverseCoefficients | None = None,
+    network: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One reverse step, from timestep steps[i] to steps[i + 1]: (x_next, x0), (B, D) each.
 
     r = (1 + w) f(x_t, t, y_low, y_high) - w f(x_t, t, 0, 0); the conditions stand in the opposite order of training,
     as in ROOT. x0 from r, clamped to [-1, 1] if `clip_denoised`. At t = 0 the result is (x0, x0) and nothing is
     drawn; elsewhere x_next = (1 - m_s) x0 + m_s x_low + spread (x_t - (1 - m_t) x0 - m_t x_low) + sigma noise, with
-    one standard normal draw shaped like x_t. Raises ValueError for a step or shapes that do not fit.
+    one standard normal draw shaped like x_t. `coefficients` and `network` (the denoiser's layers, packed) are made
+    once by whoever takes many steps. Raises ValueError for a step or shapes that do not fit.
     """
     c = coefficients or ReverseCoefficients.of(bridge)
     if not 0 <= i < len(c.t):
         raise ValueError(f"step: expected 0 to {len(c.t) - 1}, got {i}")
     require_shape("x_low", x_low, x_t.shape)
-    r = bridge.denoise_fn.guided(x_t, c.t[i], y_low, y_high, Guidance(bridge.switches).weight(guidance_weight))
+    weight = Guidance(bridge.switches).weight(guidance_weight)
+    r = bridge.denoise_fn.guided(x_t, c.t[i], y_low, y_high, weight, network)
     m, m_next = c.m[i], c.m_next[i]
     x0 = bridge.x0_at(x_t, x_low, m, c.sigma_t[i], r)
     if clip_denoised:
@@ -104,7 +110,7 @@ def sample(
     guidance_weight: float = 0.0,
 ) -> Tensor:
     """The end of the whole reverse process started at x_low: (B, D)."""
-    coefficients = ReverseCoefficients.of(bridge)
+    coefficients, network = ReverseCoefficients.of(bridge), pack(bridge.denoise_fn.main)
     x_t = x_low
     for i in range(len(coefficients.t)):
         x_t, _ = p_sample(
@@ -117,5 +123,6 @@ def sample(
             clip_denoised=clip_denoised,
             guidance_weight=guidance_weight,
             coefficients=coefficients,
+            network=network,
         )
     return x_t

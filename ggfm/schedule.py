@@ -78,6 +78,7 @@ def reverse_steps(num_timesteps: int, skip_sample: bool, sample_type: str, sampl
     if not skip_sample:
         return torch.arange(num_timesteps - 1, -1, -1)
     require_choice("sample_type", sample_type, ("linear", "cosine"))
+    require_positive("sample_step", sample_step)
     if sample_type == "cosine":
         u = np.linspace(0, num_timesteps, sample_step + 1)
         return torch.from_numpy((np.cos(u / num_timesteps * np.pi) + 1.0) / 2.0 * num_timesteps)

@@ -22,7 +22,7 @@ from ggfm.losses import training_loss
 from ggfm.network import draw_initial_weights
 from ggfm.optimisation import Updater
 from ggfm.pair_sampling import sample_pairs
-from ggfm.pairs import Pairs
+from ggfm.pairs import Batch, Pairs
 from ggfm.pool import Pool
 from ggfm.settings import Settings
 from ggfm.switches import Switches
@@ -141,14 +141,14 @@ class _Trainer:
         functions = sample_pairs(self.record.pool, gp, self.settings.pair_sampling, seed=epoch, switches=self.switches)
         training, validation = split_pairs(functions, self.settings["training.val_frac"], self.switches)
         batches = Batches(training, self.batch_size, shuffle=True, switches=self.switches)
-        if len(batches) == 0:
+        if len(training) == 0:
             return False
         self.held_out.append(validation)
         for batch in batches:
             self._step(batch)
         return True
 
-    def _step(self, batch: Pairs) -> None:
+    def _step(self, batch: Batch) -> None:
         record = self.record
         record.global_step += 1
         loss = training_loss(self.bridge, batch, record.global_step, self.guidance_prob)

@@ -99,7 +99,8 @@ def _compare_floats(
         infinite = left.isinf()
         if bool(infinite.any()) and not torch.equal(left[infinite], right[infinite]):
             return LeafResult(name, Verdict.ERROR, f"infinities of different sign ({precision})")
-    scale = _scale(r64)
+    trees = runs.reference64.values() if policy.shared_scale else [r64]
+    scale = max(_scale(tree) for tree in trees if isinstance(tree, Tensor))
     own = max([_error(r32, r64), *(_error(tree[name], r64) for tree in runs.spread32 if name in tree)])
     error32, error64 = _error(c32, r64), _error(c64, r64)
     allowed32, allowed64 = policy.allowed32(own, scale), policy.allowed64(max(own, error32), scale)

@@ -46,6 +46,9 @@ _KINDS: dict[str, str] = {
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "cholesky_solve", "linalg_cholesky_ex"}
 """Where rounding errors grow: sums of many products that may cancel."""
 
+_ROUNDED = {"add", "sub", "rsub", "mul", "div", "addcmul", "addcdiv", "exp", "sqrt", "sigmoid", "sum", "mean"}
+"""Operations whose result is rounded once, and may cancel later."""
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -66,8 +69,9 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     `replay`: draws of another run. A draw of the same kind and shape takes the next recorded value instead of its
     own (its own is still made, so the generator moves as it would); where none is left it stays as drawn.
-    `nudge`: a seed; floating draws, and what goes into matrix products, are moved within one float32 unit in the last
-    place. No one could tell them apart, so what comes of it is the error that rounding makes.
+    `nudge`: a seed; floating draws, what goes into matrix products and what comes out of elementwise arithmetic are
+    moved within one float32 unit in the last place. Rounding does not tell them apart, so what comes of it is the error
+    that rounding makes (Monte Carlo arithmetic).
     """
 
     def __init__(
@@ -90,7 +94,10 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kind is None:
             if self._nudge is not None and operation in _PRODUCTS:
                 args = tuple(self._moved(a) if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if self._nudge is not None and operation in _ROUNDED and result.is_floating_point():
+                return self._moved(result)
+            return result
         in_place = operation.endswith("_")
         value = self._draw(func, in_place, args, kwargs)
         queue = self._replay.get((kind, tuple(value.shape)))

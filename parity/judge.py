@@ -11,7 +11,7 @@ import torch
 from parity.comparator import Runs, compare_trees
 from parity.draws import describe_draws, handovers
 from parity.outcome import Outcome, run
-from parity.sides.interface import MissingComponent, Side
+from parity.sides.interface import MissingComponent, Side, Tree
 from parity.verdict import Judgement, LeafResult, Verdict
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ def judge(component: Component, params: Mapping[str, Any], reference: Side, cand
             more = (execute(reference, low, nudge=k).tree for k in range(len(runs.spread32), count))
             runs = replace(runs, spread32=(*runs.spread32, *more))
             leaves = compare_trees(runs, component.policy)
-    if any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves):
-        flip = component.flips(params, runs)
+    moved = ref32.generators != cand32.generators or ref64.generators != cand64.generators
+    effects = _side_effects(ref32, cand32)
+    if not moved and not effects and any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves):
+        flip = component.flips(params, runs) or _flipped_shape(runs, component, execute, reference, low)
         if flip is not None:
             return verdict(Verdict.ROUNDING, flip, notes=(flip,))
 
-    moved = ref32.generators != cand32.generators or ref64.generators != cand64.generators
-    effects = _side_effects(ref32, cand32)
     worst = max(leaves, key=lambda leaf: (leaf.verdict.severity, leaf.used), default=None)
     agree = worst is None or worst.verdict.agrees
     draws: dict[str, str] = {}
@@ -91,8 +91,10 @@ def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool) -> tupl
     left, right = reference.error, candidate.error
     if left and right:
         kinds = f"reference {_say(left)}; candidate {_say(right)}"
-        if refused:
+        if refused and isinstance(right, (ValueError, RuntimeError)):
             return Verdict.REFUSED, f"both refuse this input: {kinds}"
+        if refused:
+            return Verdict.ERROR, f"the candidate does not refuse this input, it fails on it: {kinds}"
         return Verdict.ERROR, f"both sides raise where no refusal is declared: {kinds}"
     if left or right:
         who, error = ("reference", left) if left else ("candidate", right)
@@ -111,6 +113,29 @@ def _rounding_may_explain(leaves: list[LeafResult], hopeless: float) -> bool:
     return bool(excess) and all(1 < used < hopeless for used in excess)
 
 
+def _flipped_shape(runs: Runs, component: Component, execute: Any, reference: Side, low: torch.dtype) -> str | None:
+    """Explains outputs of another shape, if a decision (how many pairs are kept) flips within rounding of its boundary.
+
+    Only if float64 agrees entirely, and the reference by itself decides otherwise in float64 than in float32, or on
+    inputs that rounding cannot tell apart.
+    """
+    mathematics = Runs(runs.reference64, runs.candidate64, runs.reference64, runs.candidate64)
+    if not all(leaf.verdict.agrees for leaf in compare_trees(mathematics, component.policy)):
+        return None
+    decided = _shapes(runs.reference32)
+    if decided != _shapes(runs.reference64):
+        return "a decision lies within rounding of its boundary: the reference flips it between float32 and float64"
+    if decided != _shapes(runs.candidate32) and any(
+        _shapes(execute(reference, low, nudge=k).tree) != decided for k in range(_SPREADS[-1][0])
+    ):
+        return "a decision lies within rounding of its boundary: the reference flips it on inputs moved by one unit"
+    return None
+
+
+def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(leaf.shape) for name, leaf in tree.items() if isinstance(leaf, torch.Tensor)}
+
+
 def _drawn(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
     return [(d.kind, d.shape, d.value.contiguous().cpu().numpy().tobytes()) for d in outcome.draws]
 
@@ -119,7 +144,7 @@ def _agrees_with_equal_draws(
     execute: Any, low: torch.dtype, component: Component, candidate: Side, ref32: Outcome, ref64: Outcome, own: Outcome
 ) -> bool:
     """Whether the candidate agrees once it draws what the reference drew, for some way of handing the draws over."""
-    for replay32, replay64 in zip(handovers(ref32.draws, own.draws), handovers(ref64.draws, own.draws), strict=True):
+    for replay32, replay64 in zip(handovers(ref32.draws, own.draws), handovers(ref64.draws, own.draws), strict=False):
         forced32 = execute(candidate, low, replay=replay32)
         forced64 = execute(candidate, torch.float64, replay=replay64)
         if forced32.error or forced64.error:

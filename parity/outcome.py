@@ -144,6 +144,7 @@ def _same_bits(left: Tensor, right: Tensor) -> bool:
 @contextlib.contextmanager
 def _isolated(seed: int) -> Iterator[None]:
     python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = _cuda_states()
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -153,10 +154,20 @@ def _isolated(seed: int) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(torch_state)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def _cuda_states() -> list[Tensor]:
+    # Asking an uninitialised CUDA for its state would initialise it.
+    initialised = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.get_rng_state_all() if initialised else []
 
 
 def _generators() -> str:
     digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
+    for device_state in _cuda_states():
+        digest.update(device_state.numpy().tobytes())
     state: Any = np.random.get_state(legacy=True)
     digest.update(np.asarray(state[1]).tobytes() + repr(state[2:]).encode())
     digest.update(repr(random.getstate()).encode())

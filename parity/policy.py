@@ -26,6 +26,9 @@ class Policy:
     """Outputs (shell patterns) that must be equal to the bit: gathered rows, indices, batches. Integers, booleans,
     strings and lists always are."""
 
+    shared_scale: bool = False
+    """Whether outputs are differences of one another, so that the largest of them sets the size of rounding errors."""
+
     factor: float = 2.0
     """A legitimate rewrite reorders operations, which redistributes rounding errors but does not multiply them."""
 

@@ -18,7 +18,7 @@ class GP:
     element. The lengthscale is kept by gpytorch's `RBFKernel`, so what is read back went through softplus and its
     inverse.
 
-    Raises ValueError for non-finite designs, wrong shapes and a lengthscale that is not positive, and torch's
+    Raises ValueError for non-finite designs or scores, wrong shapes and a lengthscale that is not positive, and torch's
     `LinAlgError` if K + noise I is not positive definite.
     Source: ROOT, `gaussian_process/GP.py`; arXiv 2509.16300, section on Gaussian-process sampling.
     """
@@ -35,6 +35,7 @@ class GP:
         check_shape("x_train", x_train, (None, None))
         check_shape("y_train", y_train, (x_train.shape[0],))
         check_finite("x_train", x_train)
+        check_finite("y_train", y_train)
         self.x_train = x_train
         self.y_train = y_train
         self.noise = noise

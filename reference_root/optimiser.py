@@ -49,7 +49,9 @@ def get_scheduler(optimizer: Optimizer | NotImplementedError, scheduler_config: 
     Here an optimiser that is an exception object (see `get_optimizer`) fails, with PyTorch's TypeError.
     """
     # The annotation of ReduceLROnPlateau does not know ROOT's exception object; its own check does.
-    return ReduceLROnPlateau(optimizer, mode="min", threshold_mode="rel", **scheduler_config)  # type: ignore[arg-type]
+    names = ("factor", "patience", "threshold", "cooldown", "min_lr")
+    settings = {name: _setting(scheduler_config, name) for name in names}
+    return ReduceLROnPlateau(optimizer, mode="min", threshold_mode="rel", **settings)  # type: ignore[arg-type]
 
 
 class BatchUpdate:
@@ -89,5 +91,5 @@ class BatchUpdate:
 
 def _setting(config: Mapping[str, Any], name: str) -> Any:
     if name not in config:
-        raise ValueError(f"optimizer: setting {name!r} is missing, got {dict(config)}")
+        raise ValueError(f"setting {name!r} is missing, got {dict(config)}")
     return config[name]

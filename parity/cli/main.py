@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f"parity {options.command}: {error}", file=sys.stderr)
         return 2
+    except Exception as error:  # noqa: BLE001 - whatever stops the run, 1 would mean that a difference was found
+        print(f"parity {options.command}: could not run: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
     return code
 
 

@@ -94,6 +94,7 @@ COMPONENTS = [
         examples=[
             _LOADER,
             _LOADER | {"counts": [130, 140, 40], "batch_size": 64},
+            _LOADER | {"counts": [700, 600], "batch_size": 64},
             _LOADER | {"batch_size": 1},
             _LOADER | {"shuffle": False},
             _LOADER | {"counts": [1]},

@@ -17,11 +17,17 @@ __all__ = ["COMPONENTS", "timesteps"]
 
 
 def timesteps(params: Mapping[str, Any], generator: torch.Generator) -> Tensor:
-    """(B,) timesteps, the first ones at the ends 0 and T-1, the rest drawn."""
+    """(B,) timesteps, the first ones at the ends 0 and T-1, the rest drawn; or the first one outside, at T or -1."""
     t = torch.randint(params["num_timesteps"], (params["batch"],), generator=generator)
     ends = torch.tensor([0, params["num_timesteps"] - 1])[: params["batch"]]
     t[: len(ends)] = ends if params.get("ends", True) else t[: len(ends)]
+    if params.get("outside"):
+        t[0] = {"above": params["num_timesteps"], "below": -1}[params["outside"]]
     return t
+
+
+def _nothing(params: Params, ctx: Context) -> dict[str, Any]:
+    return {}
 
 
 def _bridge_only(params: Params, ctx: Context) -> dict[str, Any]:
@@ -67,9 +73,13 @@ def _predict_x0(params: Params, ctx: Context) -> dict[str, Any]:
 def _bad_steps(params: Params) -> bool:
     if not params["skip_sample"]:
         return False
-    return params["sample_type"] not in ("linear", "cosine") or (
-        params["sample_type"] == "linear" and params["sample_step"] <= 2
-    )
+    if params["sample_type"] == "linear":
+        return bool(params["sample_step"] <= 2 or params["num_timesteps"] <= 1)
+    return bool(params["sample_type"] != "cosine")
+
+
+def _bad_point(params: Params) -> bool:
+    return params["objective"] not in ("grad", "noise", "ysubx") or bool(params.get("outside"))
 
 
 _PUBLISHED = {
@@ -80,12 +90,27 @@ _POINT = _PUBLISHED | {"batch": 4, "ends": True, "scale": 1.0, "given_noise": Tr
 
 COMPONENTS = [
     Component(
+        name="defaults",
+        title="What is taken where nothing is given",
+        formula="max_var 1, eta 1; clip on, weight 0; 50 steps, 5 functions, 10 points, rate 0.001, deltas 0.1, 0.1",
+        strategy=lambda: st.just({"seed": 0}),
+        build=_nothing,
+        examples=[{"seed": 0}],
+        cost=0.01,
+    ),
+    Component(
         name="schedule",
         title="Mean and variance schedule of the bridge",
         formula="m_t; v_t = 2 (m_t - m_t²) max_var; v_t|s = v_t - v_s ((1 - m_t)/(1 - m_s))²; v_t|s v_s / v_t",
         strategy=bridges,
         build=_bridge_only,
-        examples=[_PUBLISHED, _PUBLISHED | {"mt_type": "sin"}, _PUBLISHED | {"num_timesteps": 2, "sample_step": 3}],
+        policy=Policy(shared_scale=True),
+        examples=[
+            _PUBLISHED,
+            _PUBLISHED | {"mt_type": "sin"},
+            _PUBLISHED | {"num_timesteps": 2, "sample_step": 3},
+            _PUBLISHED | {"mt_type": "cosine"},
+        ],
         refused=lambda p: p["mt_type"] not in ("linear", "sin"),
     ),
     Component(
@@ -101,6 +126,7 @@ COMPONENTS = [
             _PUBLISHED | {"skip_sample": False, "num_timesteps": 7},
             _PUBLISHED | {"sample_type": "cosine", "num_timesteps": 100, "sample_step": 20},
             _PUBLISHED | {"sample_step": 2},
+            _PUBLISHED | {"num_timesteps": 1},
             _PUBLISHED | {"sample_type": "quadratic"},
         ],
         refused=_bad_steps,
@@ -116,8 +142,10 @@ COMPONENTS = [
             *(_POINT | {"objective": o, "mt_type": m} for o in ("noise", "ysubx", "grad") for m in ("linear", "sin")),
             _POINT | {"given_noise": False},
             _POINT | {"objective": "score"},
+            _POINT | {"outside": "above"},
+            _POINT | {"outside": "below"},
         ],
-        refused=lambda p: p["objective"] not in ("grad", "noise", "ysubx"),
+        refused=_bad_point,
     ),
     Component(
         name="predict_x0",
@@ -125,6 +153,14 @@ COMPONENTS = [
         formula="grad: x_t - r; noise: (x_t - m x_low - sigma r)/(1 - m); ysubx: x_low - r",
         strategy=_points,
         build=_predict_x0,
-        examples=[_POINT, _POINT | {"objective": "noise"}, _POINT | {"objective": "ysubx"}],
+        examples=[
+            _POINT,
+            _POINT | {"objective": "noise"},
+            _POINT | {"objective": "ysubx"},
+            _POINT | {"objective": "score"},
+            _POINT | {"outside": "above"},
+            _POINT | {"outside": "below"},
+        ],
+        refused=_bad_point,
     ),
 ]

@@ -125,9 +125,11 @@ COMPONENTS = [
         refused=_too_few,
         examples=[
             *(_CANDIDATES | {"type": kind} for kind in _TYPES),
-            *(_CANDIDATES | {"source": "task", "n_candidates": 128, "type": kind} for kind in ("highest", "low")),
+            *(_CANDIDATES | {"source": "task", "n_candidates": 64, "type": kind} for kind in ("highest", "low")),
             _CANDIDATES | {"levels": 1},
+            _CANDIDATES | {"type": "low", "n_candidates": 12},
             _CANDIDATES | {"type": "low", "n_candidates": 13},
+            _CANDIDATES | {"type": "random", "n_candidates": 60},
         ],
         on_task=True,
     ),

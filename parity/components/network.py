@@ -95,7 +95,7 @@ def _p_losses(params: Params, ctx: Context) -> dict[str, Any]:
 
 def _recon_fails(params: Params) -> bool:
     """The logged x0 takes y_high (B,) for x_low (B, D): for `noise` and `ysubx` that only broadcasts by accident."""
-    if params["loss_type"] not in ("l1", "l2"):
+    if params["loss_type"] not in ("l1", "l2") or params.get("outside"):
         return True
     return params["objective"] != "grad" and params["batch"] not in (1, params["dim"]) and params["dim"] != 1
 
@@ -126,6 +126,9 @@ _SMALL = {
     "sample_type": "linear", "sample_step": 200, "loss_type": "l1", "objective": "grad", "dim": 6, "hidden": 16,
     "batch": 8, "ends": True, "seed": 0,
 }  # fmt: skip
+_A_DRAW = float(torch.rand(8, generator=torch.Generator().manual_seed(1))[2])
+"""One of the numbers that step 1 draws: a condition is dropped where the draw equals the probability, too."""
+
 _LOSS = _SMALL | {"batch": 6, "given": "t and noise"}
 
 COMPONENTS = [
@@ -160,6 +163,8 @@ COMPONENTS = [
             _LOSS | {"given": "t", "batch": 1},
             _LOSS | {"objective": "noise", "batch": 5},
             _LOSS | {"loss_type": "huber"},
+            _LOSS | {"outside": "above"},
+            _LOSS | {"outside": "below"},
         ],
     ),
     Component(
@@ -168,7 +173,11 @@ COMPONENTS = [
         formula="manual_seed(step); u ~ U[0,1]^B; y = 0 where u <= p; then the loss at drawn t and noise",
         strategy=_step_inputs,
         build=_training_loss,
-        examples=[_SMALL | {"step": 1, "guidance_prob": 0.15}, _SMALL | {"step": 7, "guidance_prob": 0.0}],
+        examples=[
+            _SMALL | {"step": 1, "guidance_prob": 0.15},
+            _SMALL | {"step": 7, "guidance_prob": 0.0},
+            _SMALL | {"step": 1, "guidance_prob": _A_DRAW},
+        ],
         cost=0.5,
     ),
 ]

@@ -26,6 +26,10 @@ def _optimiser_params(draw: st.DrawFn) -> dict[str, Any]:
         "batches": draw(st.integers(1, 14), label="batches"),
         "patience": draw(st.integers(0, 3), label="patience"),
         "cooldown": draw(st.integers(0, 2), label="cooldown"),
+        "factor": draw(st.sampled_from([0.5, 0.1]), label="factor"),
+        "threshold": draw(st.sampled_from([1e-4, 0.1]), label="threshold"),
+        "min_lr": draw(st.sampled_from([5e-7, 4e-4]), label="min_lr"),
+        "losses": draw(st.sampled_from(["stall", "creep"]), label="losses"),
         "grad_scale": draw(st.sampled_from([1.0, 30.0]), label="gradient size"),
         "seed": draw(seeds, label="seed"),
     }
@@ -45,19 +49,19 @@ def _optimiser(params: Params, ctx: Context) -> dict[str, Any]:
             "beta1": params["beta1"],
             "weight_decay": params["weight_decay"],
         },
-        "lr_scheduler": {
-            "factor": 0.5,
-            "patience": params["patience"],
-            "threshold": 1e-4,
-            "cooldown": params["cooldown"],
-            "min_lr": 5e-7,
-        },
+        "lr_scheduler": {name: params[name] for name in ("factor", "patience", "threshold", "cooldown", "min_lr")},
         "accumulate_grad_batches": params["accumulate"],
         "weights": _weights(g),
         "grads": [_weights(g, params["grad_scale"]) for _ in range(n)],
-        # Losses that fall, then stall: the plateau scheduler both waits and reduces.
-        "losses": [float(v) for v in (1 / (1 + torch.arange(n) % 5) + 0.01 * torch.rand(n, generator=g)).tolist()],
+        "losses": _losses(params["losses"], n, g),
     }
+
+
+def _losses(kind: str, n: int, g: torch.Generator) -> list[float]:
+    """Losses that fall, then stall, so that the scheduler both waits and reduces; or large ones that fall by little."""
+    k = torch.arange(n, dtype=torch.float64)
+    values = 100 - 0.005 * k if kind == "creep" else 1 / (1 + k % 5) + 0.01 * torch.rand(n, generator=g).double()
+    return [float(value) for value in values]
 
 
 @st.composite
@@ -81,7 +85,7 @@ def _ema(params: Params, ctx: Context) -> dict[str, Any]:
 
 _ADAM = {
     "optimizer": "Adam", "lr": 1e-3, "beta1": 0.9, "weight_decay": 0.0, "accumulate": 2, "batches": 14, "patience": 1,
-    "cooldown": 1, "grad_scale": 30.0, "seed": 0,
+    "cooldown": 1, "factor": 0.5, "threshold": 1e-4, "min_lr": 5e-7, "losses": "stall", "grad_scale": 30.0, "seed": 0,
 }  # fmt: skip
 _EMA = {"decay": 0.995, "decay_from_step": 3, "updates": 5, "seed": 0}
 
@@ -98,6 +102,9 @@ COMPONENTS = [
             _ADAM | {"accumulate": 1, "grad_scale": 1.0},
             _ADAM | {"optimizer": "RMSProp", "weight_decay": 0.01},
             _ADAM | {"optimizer": "SGD"},
+            _ADAM | {"losses": "creep", "patience": 0, "cooldown": 0},
+            _ADAM | {"accumulate": 1, "threshold": 0.1, "patience": 0, "cooldown": 0, "factor": 0.1},
+            _ADAM | {"accumulate": 1, "min_lr": 4e-4, "patience": 0, "cooldown": 0},
             _ADAM | {"optimizer": "LBFGS"},
         ],
         refused=lambda p: p["optimizer"] not in ("Adam", "RMSProp", "SGD"),

@@ -107,6 +107,7 @@ COMPONENTS = [
         refused=lambda p: p["skip_sample"] and p["sample_type"] == "cosine",
         examples=[
             _PUBLISHED | {"sample_step": 50},
+            _PUBLISHED | {"sample_step": 5, "hidden": 600, "dim": 24},
             _BEYOND,
             _COSINE,
             _PUBLISHED | {"num_timesteps": 7, "skip_sample": False, "objective": "noise", "eta": 1.0},

@@ -16,7 +16,19 @@ __all__ = ["COMPONENTS", "small_config"]
 
 
 def small_config(params: Params, image_size: int) -> dict[str, Any]:
-    """ROOT's configuration, section by section, at a size that trains in a fraction of a second."""
+    """ROOT's configuration, section by section, at a size that trains in a fraction of a second.
+
+    With `bare` what ROOT has a default for is left out: max_var, eta and the whole section EMA.
+    """
+    config = _full_config(params, image_size)
+    if params["bare"]:
+        del config["model"]["EMA"]
+        for name in ("max_var", "eta"):
+            del config["model"]["BB"]["params"][name]
+    return config
+
+
+def _full_config(params: Params, image_size: int) -> dict[str, Any]:
     return {
         "GP": {
             "initial_lengthscale": params["lengthscale"],
@@ -28,14 +40,16 @@ def small_config(params: Params, image_size: int) -> dict[str, Any]:
             "num_points": params["num_points"],
             "delta_lengthscale": 0.25,
             "delta_variance": 0.25,
-            "threshold_diff": 0.001,
+            # Either all pairs are kept or none: a pair that rounding moves across the threshold would change every
+            # later draw. Thresholds in between are the business of `gp_pairs`.
+            "threshold_diff": params["threshold_diff"],
             "type_of_initial_points": params["pool"],
-            "num_fit_samples": 60,
+            "num_fit_samples": 20,
         },
         "model": {
             "BB": {
                 "params": {
-                    "mt_type": "linear",
+                    "mt_type": params["mt_type"],
                     "objective": "grad",
                     "loss_type": params["loss_type"],
                     "skip_sample": True,
@@ -53,26 +67,26 @@ def small_config(params: Params, image_size: int) -> dict[str, Any]:
                 "use_ema": params["use_ema"],
                 "ema_decay": 0.9,
                 "update_ema_interval": 2,
-                "start_ema_step": 4,
+                "start_ema_step": params["start_ema_step"],
             },
         },
-        "task": {"name": params["task_name"], "normalize_x": True, "normalize_y": True},
+        "task": {name: params[f"task_{name}"] for name in ("name", "normalize_x", "normalize_y")},
         "training": {
             "n_epochs": params["epochs"],
             "batch_size": 8,
             "accumulate_grad_batches": params["accumulate"],
-            "classifier_free_guidance_prob": 0.15,
+            "classifier_free_guidance_prob": params["guidance_prob"],
             "val_frac": params["val_frac"],
             "validation_interval": 2,
             "save_interval": 2,
         },
         "testing": {
-            "clip_denoised": False,
+            "clip_denoised": params["clip_denoised"],
             "num_candidates": 6,
             "percentile_sampling": 0.5,
             "type_sampling": params["type_sampling"],
-            "classifier_free_guidance_weight": -1.5,
-            "alpha": 0.8,
+            "classifier_free_guidance_weight": params["guidance_weight"],
+            "alpha": params["alpha"],
         },
     }
 
@@ -83,17 +97,27 @@ def _run_params(draw: st.DrawFn) -> dict[str, Any]:
         "source": draw(st.sampled_from(["continuous", "discrete"]), label="task"),
         "rows": draw(st.integers(30, 60), label="N"),
         "dim": draw(st.integers(2, 4), label="D"),
-        "task_name": "DKittyMorphology-Exact-v0",
+        "task_name": draw(st.sampled_from(["DKittyMorphology-Exact-v0", "TFBind8-Exact-v0"]), label="task name"),
+        "task_normalize_x": draw(st.booleans(), label="normalize_x"),
+        "task_normalize_y": draw(st.booleans(), label="normalize_y"),
+        "bare": draw(st.booleans(), label="defaults left out"),
+        "mt_type": draw(st.sampled_from(["linear", "sin"]), label="mt_type"),
+        "start_ema_step": draw(st.sampled_from([4, 1, 6]), label="start_ema_step"),
+        "guidance_prob": draw(st.sampled_from([0.15, 0.0, 0.5]), label="guidance_prob"),
+        "guidance_weight": draw(st.sampled_from([-1.5, 0.0, 0.7]), label="guidance weight"),
+        "clip_denoised": draw(st.booleans(), label="clip"),
+        "alpha": draw(st.sampled_from([0.8, 0.5]), label="alpha"),
         "lengthscale": draw(st.sampled_from([1.0, 6.25]), label="lengthscale"),
         "num_points": draw(st.sampled_from([16, 20]), label="points"),
         "pool": draw(st.sampled_from(["highest", "lowest", "all"]), label="pool"),
         "loss_type": draw(st.sampled_from(["l1", "l2"]), label="loss"),
         "optimizer": draw(st.sampled_from(["Adam", "RMSProp", "SGD"]), label="optimizer"),
         "use_ema": draw(st.booleans(), label="EMA"),
-        "epochs": draw(st.integers(1, 2), label="epochs"),
+        "epochs": draw(st.integers(1, 3), label="epochs"),
         "accumulate": draw(st.integers(1, 2), label="accumulation"),
         "val_frac": draw(st.sampled_from([0.1, 0.2]), label="val_frac"),
         "type_sampling": draw(st.sampled_from(["highest", "low", "random"]), label="candidates"),
+        "threshold_diff": draw(st.sampled_from([-1.0, -1.0, -1.0, 1e9]), label="threshold"),
         "seed": draw(seeds, label="seed"),
     }
 
@@ -108,7 +132,10 @@ def _run(params: Params, ctx: Context) -> dict[str, Any]:
 _RUN = {
     "source": "continuous", "rows": 50, "dim": 4, "task_name": "DKittyMorphology-Exact-v0", "lengthscale": 1.0,
     "num_points": 20, "pool": "highest", "loss_type": "l1", "optimizer": "Adam", "use_ema": True, "epochs": 2,
-    "accumulate": 2, "val_frac": 0.1, "type_sampling": "highest", "seed": 0,
+    "accumulate": 2, "val_frac": 0.1, "type_sampling": "highest",
+    "threshold_diff": -1.0, "seed": 0, "task_normalize_x": True, "task_normalize_y": True, "bare": False,
+    "mt_type": "linear", "start_ema_step": 4, "guidance_prob": 0.15, "guidance_weight": -1.5, "clip_denoised": False,
+    "alpha": 0.8,
 }  # fmt: skip
 
 COMPONENTS = [
@@ -119,7 +146,15 @@ COMPONENTS = [
         strategy=_run_params,
         build=_run,
         policy=Policy(exact=("lr",)),
-        examples=[_RUN, _RUN | {"source": "task", "task_name": "TFBind8-Exact-v0", "lengthscale": 6.25}],
+        refused=lambda p: p["threshold_diff"] > 0,
+        examples=[
+            _RUN,
+            _RUN | {"source": "task", "task_name": "TFBind8-Exact-v0", "lengthscale": 6.25},
+            _RUN | {"threshold_diff": 1e9},
+            _RUN | {"clip_denoised": True, "guidance_weight": 0.7, "alpha": 0.5, "task_normalize_x": False},
+            _RUN | {"epochs": 3, "accumulate": 1, "start_ema_step": 6, "task_normalize_y": False, "guidance_prob": 0.5},
+            _RUN | {"source": "discrete", "task_name": "TFBind10-Exact-v0", "bare": True, "mt_type": "sin"},
+        ],
         on_task=True,
         cost=0.1,
     ),

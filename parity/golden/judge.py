@@ -42,7 +42,10 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side, yardstick: Si
 
     if case.component not in CALLS:
         return verdict(Verdict.MISSING, f"component {case.component!r} is unknown; known are {', '.join(CALLS)}")
-    call, inputs = prepare(case, folder, side)
+    try:
+        call, inputs = prepare(case, folder, side)
+    except (KeyError, TypeError) as error:
+        return verdict(Verdict.ERROR, f"the case cannot be repeated, it lacks or misnames {error}")
     seed = int(case.params.get("seed", 0))
     single = run(call, inputs, seed=seed)
     if isinstance(single.error, MissingComponent):
@@ -53,6 +56,8 @@ def judge_case(case: GoldenCase, folder: GoldenFolder, side: Side, yardstick: Si
         return verdict(Verdict.ERROR, f"raises {type(single.error).__name__}: {single.error}")
     again = _Again(call, prepare(case, folder, yardstick or side)[0], inputs, seed)
     leaves = []
+    if not case.outputs:
+        return verdict(Verdict.ERROR, "nothing was recorded to compare with")
     for name, recorded in case.outputs.items():
         if name not in single.tree:
             leaves.append(LeafResult(name, Verdict.DIVERGENT, "recorded, but not returned"))
@@ -106,9 +111,10 @@ def _judge_rounding(name: str, recorded: Tensor, mine: Tensor, again: _Again, co
 
 
 def _as_recorded(leaf: object, recorded: Tensor) -> Tensor:
-    """A leaf in the recorded precision: plain numbers and lists were stored as arrays, single numbers in any shape."""
+    """A leaf in the recorded precision: plain numbers and lists were stored as arrays, single
+    numbers, and nothing at all, in any shape."""
     mine = leaf if isinstance(leaf, Tensor) else torch.as_tensor(leaf)
-    mine = mine.reshape(recorded.shape) if mine.numel() == recorded.numel() == 1 else mine
+    mine = mine.reshape(recorded.shape) if mine.numel() == recorded.numel() <= 1 else mine
     same_kind = mine.is_floating_point() == recorded.is_floating_point()
     return mine.to(recorded.dtype) if same_kind else mine
 

@@ -10,23 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from ggfm.batches import Batches, split_pairs, training_batch_size
-from ggfm.bridge import BrownianBridge
 from ggfm.data import OfflineData, encode, is_mapped, score_statistics
 from ggfm.ema import MovingAverage, averages_weights
 from ggfm.evaluation import candidates, evaluate, target_score
 from ggfm.gaussian_process import GaussianProcess
-from ggfm.losses import training_loss
-from ggfm.network import draw_initial_weights
 from ggfm.optimisation import Updater
 from ggfm.pair_sampling import PairSampling, sample_pairs
-from ggfm.pairs import Pairs
+from ggfm.pairs import Batch, Pairs
 from ggfm.pool import Pool
 from ggfm.run import run
-from ggfm.sampling import p_sample, sample
-from ggfm.schedule import bridge_schedule
-from ggfm.switches import Switches
-from parity.sides.interface import Bridge, Tree
+from parity.sides.ggfm_bridge import GgfmBridge, load, named
 from parity.sides.interface import Pairs as PairMapping
+from parity.sides.interface import Tree
 from parity.tasks.interface import Task
 
 __all__ = ["GgfmSide"]
@@ -34,126 +29,10 @@ __all__ = ["GgfmSide"]
 _COLUMNS = ("x_high", "y_high", "x_low", "y_low")
 
 
-class GgfmSide:
+class GgfmSide(GgfmBridge):
     """GGFM with the given switches; implements `parity.sides.interface.Side`."""
 
     version = "GGFM 6327731 (re-implementation)"
-
-    def __init__(self, switches: Switches | None = None) -> None:
-        self.switches = switches or Switches.aligned()
-        self.name = f"ggfm[{self.switches}]"
-
-    def schedule(self, bridge: Bridge) -> Tree:
-        """`ggfm.schedule.bridge_schedule`."""
-        return dict(bridge_schedule(bridge.num_timesteps, bridge.mt_type, bridge.max_var, bridge.dtype))
-
-    def sample_steps(self, bridge: Bridge) -> Tree:
-        """The model's `steps`, and the names in its state dict."""
-        model = self._model(bridge)
-        return {"steps": model.steps, "state_dict_keys": sorted(model.state_dict())}
-
-    def q_sample(self, bridge: Bridge, *, x_high: Tensor, x_low: Tensor, t: Tensor, noise: Tensor | None) -> Tree:
-        """`BrownianBridge.q_sample`, of a model without weights."""
-        x_t, objective = self._model(bridge, device=x_high.device).q_sample(x_high, x_low, t, noise)
-        return {"x_t": x_t, "objective": objective}
-
-    def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
-        """`BrownianBridge.predict_x0_from_objective`, of a model without weights."""
-        model = self._model(bridge, device=x_t.device)
-        return {"x0": model.predict_x0_from_objective(x_t, x_low, t, objective_recon)}
-
-    def initial_weights(self, bridge: Bridge) -> Tree:
-        """`ggfm.network.draw_initial_weights` on a new model."""
-        model = self._model(bridge)
-        draw_initial_weights(model.denoise_fn, self.switches)
-        return {f"state/{name}": weight.detach() for name, weight in model.named_parameters()}
-
-    def denoiser(
-        self, bridge: Bridge, *, state: Mapping[str, Tensor], x_t: Tensor, t: Tensor, y_first: Tensor, y_second: Tensor
-    ) -> Tree:
-        """`BrownianBridge.denoise_fn`."""
-        with torch.no_grad():
-            return {"output": self._model(bridge, state).denoise_fn(x_t, t, y_first, y_second)}
-
-    def p_losses(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_high: Tensor,
-        y_high: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        t: Tensor | None,
-        noise: Tensor | None,
-    ) -> Tree:
-        """`BrownianBridge.p_losses`, or `forward` where t is to be drawn."""
-        model = self._model(bridge, state)
-        if t is None:
-            loss, logged = model(x_high, y_high, x_low, y_low)
-        else:
-            loss, logged = model.p_losses(x_high, y_high, x_low, y_low, t, noise)
-        return {"loss": loss.detach(), "x0_recon": logged, **_gradients(loss, model)}
-
-    def training_loss(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_high: Tensor,
-        y_high: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        step: int,
-        guidance_prob: float,
-    ) -> Tree:
-        """`ggfm.losses.training_loss`."""
-        model = self._model(bridge, state)
-        loss = training_loss(model, Pairs(x_high, y_high, x_low, y_low), step, guidance_prob)
-        return {"loss": loss.detach(), **_gradients(loss, model)}
-
-    @torch.no_grad()
-    def p_sample(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_t: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        y_high: Tensor,
-        step: int,
-        clip_denoised: bool,
-        guidance_weight: float,
-    ) -> Tree:
-        """`ggfm.sampling.p_sample`."""
-        x_next, x0 = p_sample(
-            self._model(bridge, state),
-            x_t,
-            x_low,
-            y_low,
-            y_high,
-            step,
-            clip_denoised=clip_denoised,
-            guidance_weight=guidance_weight,
-        )
-        return {"x_next": x_next, "x0": x0}
-
-    def sample(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_low: Tensor,
-        y_low: Tensor,
-        y_high: Tensor,
-        clip_denoised: bool,
-        guidance_weight: float,
-    ) -> Tree:
-        """`ggfm.sampling.sample`."""
-        model = self._model(bridge, state)
-        x_high = sample(model, x_low, y_low, y_high, clip_denoised=clip_denoised, guidance_weight=guidance_weight)
-        return {"x_high": x_high}
 
     def gp(
         self,
@@ -212,7 +91,11 @@ class GgfmSide:
             tree |= _columns(f"f{k}/", pairs)
             if pairs.path is not None:
                 tree[f"f{k}/trajectory"] = pairs.path
-        return tree | {"lengthscale_after": process.lengthscale, "variance_after": process.variance}
+        return tree | {
+            "lengthscale_after": process.lengthscale,
+            "variance_after": process.variance,
+            "coef_after": process.coef,
+        }
 
     def split(self, *, functions: Sequence[PairMapping], val_frac: float) -> Tree:
         """`ggfm.batches.split_pairs`; ROOT makes the shuffling loader in the same call, which refuses an empty one."""
@@ -282,18 +165,18 @@ class GgfmSide:
         average = MovingAverage(decay) if averages_weights(True, self.switches) else None
         tree: Tree = {}
         for k, present in enumerate(weights):
-            _load(holder, present)
+            load(holder, present)
             if average is None:
-                tree |= _named(f"shadow{k}/", present)
+                tree |= named(f"shadow{k}/", present)
             else:
                 average.register(holder) if k == 0 else average.update(holder, with_decay=k >= decay_from_step)
-                tree |= _named(f"shadow{k}/", average.shadow)
+                tree |= named(f"shadow{k}/", average.shadow)
         if average is not None:
             average.apply_shadow(holder)
-        tree |= _named("applied/", dict(holder.named_parameters()))
+        tree |= named("applied/", dict(holder.named_parameters()))
         if average is not None:
             average.restore(holder)
-        return tree | _named("restored/", dict(holder.named_parameters()))
+        return tree | named("restored/", dict(holder.named_parameters()))
 
     def candidates(
         self, *, x: Tensor, y: Tensor, n_candidates: int, type: str, percentile_sampling: float, seed: int
@@ -305,7 +188,7 @@ class GgfmSide:
     def target(self, *, y: Tensor, y_max: float, alpha: float, n: int) -> Tree:
         """`ggfm.evaluation.target_score` with the statistics of the raw scores."""
         mean, std = (torch.as_tensor(value) for value in score_statistics(y.cpu().numpy()))
-        return {"condition": target_score(y, mean, std, y_max, alpha, self.switches).expand(n).clone()}
+        return {"condition": target_score(y, mean, std, y_max, alpha, self.switches).expand(n).clone().to(y.device)}
 
     def evaluation(
         self, *, task: Task, designs: Tensor, mean_x: Tensor, std_x: Tensor, y_min: float, y_max: float
@@ -325,10 +208,10 @@ class GgfmSide:
             "offline_x": trained.data.x,
             "offline_y": trained.data.y,
             "best_x": trained.pool,
-            **_named("final/state/", dict(trained.bridge.named_parameters())),
+            **named("final/state/", dict(trained.bridge.named_parameters())),
         }
         if trained.average is not None:
-            tree |= _named("ema/", trained.average.shadow)
+            tree |= named("ema/", trained.average.shadow)
         return tree | {
             "test/low": tested.low,
             "test/low_scores": tested.low_scores,
@@ -337,47 +220,8 @@ class GgfmSide:
             "percentiles": tested.evaluation.percentiles,
         }
 
-    def _model(
-        self, bridge: Bridge, state: Mapping[str, Tensor] | None = None, device: torch.device | None = None
-    ) -> BrownianBridge:
-        """GGFM's model of a bridge, with given weights or with none; making it draws nothing."""
-        model = BrownianBridge(
-            bridge.dim,
-            bridge.hidden,
-            num_timesteps=bridge.num_timesteps,
-            mt_type=bridge.mt_type,
-            max_var=bridge.max_var,
-            eta=bridge.eta,
-            loss_type=bridge.loss_type,
-            objective=bridge.objective,
-            skip_sample=bridge.skip_sample,
-            sample_type=bridge.sample_type,
-            sample_step=bridge.sample_step,
-            dtype=bridge.dtype,
-            switches=self.switches,
-        )
-        if state is not None:
-            device = next(iter(state.values())).device
-            _load(model, state)
-        return model if device is None else model.to(device)
 
-
-def _load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
-
-
-def _gradients(loss: Tensor, model: nn.Module) -> Tree:
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    return {f"grad/{n}": g for n, g in zip(names, torch.autograd.grad(loss, parameters), strict=True)}
-
-
-def _named(prefix: str, tensors: Mapping[str, Tensor]) -> Tree:
-    return {f"{prefix}{name}": tensor.detach().clone() for name, tensor in tensors.items()}
-
-
-def _columns(prefix: str, pairs: Pairs) -> Tree:
+def _columns(prefix: str, pairs: Pairs | Batch) -> Tree:
     return {f"{prefix}{name}": getattr(pairs, name) for name in _COLUMNS}
 
 

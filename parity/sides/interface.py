@@ -61,6 +61,11 @@ class Side(Protocol):
     name: str
     version: str
 
+    def defaults(self) -> Tree:
+        """What is taken where nothing is given: `bridge/{max_var,eta}`, `sample/{clip_denoised,guidance_weight}`,
+        `gp_pairs/{num_gradient_steps,num_functions,num_points,learning_rate,delta_lengthscale,delta_variance,
+        threshold_diff}`."""
+
     def schedule(self, bridge: Bridge) -> Tree:
         """`m_t`, `m_tminus`, `variance_t`, `variance_tminus`, `variance_t_tminus`, `posterior_variance_t`: (T,)."""
 
@@ -171,7 +176,8 @@ class Side(Protocol):
         threshold_diff: float,
     ) -> Tree:
         """`counts` (F,) int64, per function `f0/x_high`, `f0/y_high`, `f0/x_low`, `f0/y_low` stacked over the pairs
-        kept ((0, D) and (0,) when none is), `lengthscale_after` (), `variance_after` () of the GP afterwards.
+        kept ((0, D) and (0,) when none is), `lengthscale_after` (), `variance_after` () and `coef_after` (N,) of the GP
+        afterwards.
         A side that records whole paths adds `f0/trajectory` (n, traj_steps + 1, D)."""
 
     def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import reference_root as root
-from parity.sides.interface import Bridge, Pairs, Tree
+from parity.sides.interface import Pairs, Tree
+from parity.sides.root_bridge import RootBridge, prefixed
 from parity.tasks.interface import Task
 
 __all__ = ["RootSide"]
@@ -18,114 +19,11 @@ __all__ = ["RootSide"]
 ENDS = ("x_high", "y_high", "x_low", "y_low")
 
 
-class RootSide:
+class RootSide(RootBridge):
     """`parity.sides.interface.Side` for the package `reference_root`."""
 
     name = "reference_root"
     version = f"ROOT {root.__version__} (reference)"
-
-    def schedule(self, bridge: Bridge) -> Tree:
-        """The model's buffers."""
-        return {name: buffer.clone() for name, buffer in _model(bridge).named_buffers()}
-
-    def sample_steps(self, bridge: Bridge) -> Tree:
-        """The model's plain attribute `steps`."""
-        model = _model(bridge)
-        return {"steps": model.steps, "state_dict_keys": sorted(model.state_dict())}
-
-    def q_sample(self, bridge: Bridge, *, x_high: Tensor, x_low: Tensor, t: Tensor, noise: Tensor | None) -> Tree:
-        """`BrownianBridgeModel.q_sample`."""
-        x_t, objective = _model(bridge, like=x_high).q_sample(x_high, x_low, t, noise)
-        return {"x_t": x_t, "objective": objective}
-
-    def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
-        """`BrownianBridgeModel.predict_x0_from_objective`."""
-        return {"x0": _model(bridge, like=x_t).predict_x0_from_objective(x_t, x_low, t, objective_recon)}
-
-    def initial_weights(self, bridge: Bridge) -> Tree:
-        """Default initialisation, then `weights_init`."""
-        model = root.BrownianBridgeModel(_params(bridge), dtype=bridge.dtype)
-        model.apply(root.weights_init)
-        return _named("state", model)
-
-    def denoiser(
-        self, bridge: Bridge, *, state: Mapping[str, Tensor], x_t: Tensor, t: Tensor, y_first: Tensor, y_second: Tensor
-    ) -> Tree:
-        """`denoise_fn`."""
-        with torch.no_grad():
-            return {"output": _model(bridge, state, like=x_t).denoise_fn(x_t, t, y_first, y_second)}
-
-    def p_losses(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_high: Tensor,
-        y_high: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        t: Tensor | None,
-        noise: Tensor | None,
-    ) -> Tree:
-        """`p_losses`, or `forward` where the timesteps are to be drawn, which then draws the noise too."""
-        model = _model(bridge, state, like=x_high)
-        if t is not None:
-            loss, log = model.p_losses(x_high, y_high, x_low, y_low, t, noise)
-        elif noise is None:
-            loss, log = model(x_high, y_high, x_low, y_low)
-        else:
-            raise ValueError("noise must be None where t is None: ROOT's forward draws both")
-        return {"loss": loss.detach(), "x0_recon": log["x0_recon"].detach(), **_gradients(model, loss)}
-
-    def training_loss(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_high: Tensor,
-        y_high: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        step: int,
-        guidance_prob: float,
-    ) -> Tree:
-        """`training_loss`, the function that the training loop calls."""
-        model = _model(bridge, state, like=x_high)
-        loss = root.training_loss(model, ((x_high, y_high), (x_low, y_low)), step, guidance_prob)
-        return {"loss": loss.detach(), **_gradients(model, loss)}
-
-    def p_sample(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_t: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        y_high: Tensor,
-        step: int,
-        clip_denoised: bool,
-        guidance_weight: float,
-    ) -> Tree:
-        """`BrownianBridgeModel.p_sample`."""
-        model = _model(bridge, state, like=x_t)
-        x_next, x0 = model.p_sample(x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
-        return {"x_next": x_next, "x0": x0}
-
-    def sample(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_low: Tensor,
-        y_low: Tensor,
-        y_high: Tensor,
-        clip_denoised: bool,
-        guidance_weight: float,
-    ) -> Tree:
-        """`BrownianBridgeModel.sample`."""
-        model = _model(bridge, state, like=x_low)
-        return {"x_high": model.sample(x_low, y_low, y_high, clip_denoised, guidance_weight)}
 
     def gp(
         self,
@@ -188,6 +86,7 @@ class RootSide:
         return tree | {
             "lengthscale_after": gp.lengthscale.reshape(()),
             "variance_after": gp.variance.reshape(()),
+            "coef_after": gp.coef,
         }
 
     def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:
@@ -221,7 +120,7 @@ class RootSide:
     ) -> Tree:
         """`select_pool`, once: fixed for the run."""
         pool = root.select_pool(x, y, type_of_initial_points)
-        return {f"epoch{epoch}": pool.clone() for epoch in range(epochs)}
+        return {f"epoch{epoch}": pool for epoch in range(epochs)}
 
     def offline_data(self, *, task: Task, normalize_x: bool, normalize_y: bool) -> Tree:
         """`get_offline_data` in the task's own precision."""
@@ -265,11 +164,11 @@ class RootSide:
         model = _Weights(weights[0])
         ema = root.EMA(decay)
         ema.register(model)
-        tree: Tree = _prefixed("shadow0", ema.shadow)
+        tree: Tree = prefixed("shadow0", ema.shadow)
         for k, values in enumerate(weights[1:], start=1):
             model.load(values)
             ema.update(model, with_decay=k >= decay_from_step)
-            tree |= _prefixed(f"shadow{k}", ema.shadow)
+            tree |= prefixed(f"shadow{k}", ema.shadow)
         ema.apply_shadow(model)
         tree |= model.tree("applied")
         ema.restore(model)
@@ -311,8 +210,8 @@ class RootSide:
             "offline_x": run.data.x,
             "offline_y": run.data.y,
             "best_x": run.pool,
-            **_prefixed("final/state", run.weights),
-            **_prefixed("ema", run.shadow or {}),
+            **prefixed("final/state", run.weights),
+            **prefixed("ema", run.shadow or {}),
             "test/low": outcome.low,
             "test/low_scores": outcome.low_scores,
             "test/high_cond": outcome.high_cond,
@@ -335,46 +234,7 @@ class _Weights:
             parameter.data = values[name].clone()
 
     def tree(self, group: str) -> Tree:
-        return _prefixed(group, self.parameters)
-
-
-def _params(bridge: Bridge) -> root.BridgeParams:
-    return root.BridgeParams(
-        num_timesteps=bridge.num_timesteps,
-        mt_type=bridge.mt_type,
-        objective=bridge.objective,
-        loss_type=bridge.loss_type,
-        skip_sample=bridge.skip_sample,
-        sample_type=bridge.sample_type,
-        sample_step=bridge.sample_step,
-        MLPParams=root.MLPParams(image_size=bridge.dim, hidden_size=bridge.hidden),
-        max_var=bridge.max_var,
-        eta=bridge.eta,
-    )
-
-
-def _model(
-    bridge: Bridge, state: Mapping[str, Tensor] | None = None, *, like: Tensor | None = None
-) -> root.BrownianBridgeModel:
-    """The model with the weights `state` on the device of `like`, made without a random draw."""
-    denoiser = root.uninitialised_mlp(bridge.dim, bridge.hidden, dtype=bridge.dtype)
-    if state is not None:
-        denoiser.load_state_dict({name.removeprefix("denoise_fn."): value for name, value in state.items()})
-    model = root.BrownianBridgeModel(_params(bridge), dtype=bridge.dtype, denoise_fn=denoiser)
-    return model if like is None else model.to(like.device)
-
-
-def _prefixed(group: str, tensors: Mapping[str, Tensor]) -> Tree:
-    return {f"{group}/{name}": tensor.detach().clone() for name, tensor in tensors.items()}
-
-
-def _named(group: str, model: nn.Module) -> Tree:
-    return _prefixed(group, dict(model.named_parameters()))
-
-
-def _gradients(model: nn.Module, loss: Tensor) -> Tree:
-    loss.backward()  # type: ignore[no-untyped-call]
-    return {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
+        return prefixed(group, self.parameters)
 
 
 def _nested(functions: Sequence[Pairs]) -> dict[str, list[Any]]:

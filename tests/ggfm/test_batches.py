@@ -30,7 +30,7 @@ def test_passes_are_those_of_a_data_loader(
     batches = Batches(pairs, batch_size, shuffle, ALIGNED)
     got = [batch for _ in range(2) for batch in batches]
     assert torch.equal(torch.rand(4), after)
-    assert len(got) == len(expected) == 2 * len(batches)
+    assert len(got) == len(expected)
     for mine, ((x_high, y_high), (x_low, y_low)) in zip(got, expected, strict=True):
         for left, right in [(mine.x_high, x_high), (mine.y_high, y_high), (mine.x_low, x_low), (mine.y_low, y_low)]:
             assert torch.equal(left, right)
@@ -78,7 +78,7 @@ def test_nothing_to_shuffle_is_refused_or_skipped(make_pairs: Callable[..., Pair
         Batches(make_pairs(0), 4, True, ALIGNED)
     assert list(Batches(make_pairs(0), 4, False, ALIGNED)) == []
     with pytest.warns(UserWarning, match="the epoch is skipped"):
-        assert len(Batches(make_pairs(0), 4, True, ALIGNED.toggled("empty_epoch"))) == 0
+        assert list(Batches(make_pairs(0), 4, True, ALIGNED.toggled("empty_epoch"))) == []
 
 
 def test_bad_input_is_refused(make_pairs: Callable[..., Pairs]) -> None:

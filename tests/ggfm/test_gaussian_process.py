@@ -94,3 +94,16 @@ def test_points_of_another_dimension_are_refused() -> None:
     gp = GaussianProcess(torch.zeros(2, 3), torch.zeros(2), lengthscale=1.0, variance=1.0, noise=0.1)
     with pytest.raises(ValueError, match=r"x: expected shape \(M, 3\), got \(5, 2\)"):
         gp.gradient(torch.zeros(5, 2))
+
+
+@pytest.mark.parametrize("lengthscale", [0.0, -1.0])
+def test_a_lengthscale_that_is_not_positive_is_refused(lengthscale: float) -> None:
+    x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="lengthscale: expected a positive number"):
+        GaussianProcess(x, x[:, 0], lengthscale=lengthscale, variance=1.0, noise=0.1)
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="y_train"):
+        GaussianProcess(x, torch.tensor([0.0, float("nan"), 1.0, 2.0]), lengthscale=1.0, variance=1.0, noise=0.1)

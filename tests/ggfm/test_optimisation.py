@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ggfm.ema import MovingAverage, averages_weights
-from ggfm.optimisation import Updater
+from ggfm.optimisation import Updater, make_optimiser
 from ggfm.switches import Switches
 
 ALIGNED = Switches.aligned()
@@ -89,3 +89,9 @@ def test_the_ema_switch() -> None:
     assert averages_weights(True, ALIGNED)
     assert not averages_weights(False, ALIGNED)
     assert not averages_weights(True, ALIGNED.toggled("ema"))
+
+
+def test_a_setting_that_the_configuration_lacks_is_named() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    with pytest.raises(ValueError, match="beta1: the configuration lacks it, its section holds optimizer, lr"):
+        make_optimiser({"optimizer": "Adam", "lr": 0.1}, [weight], Switches.aligned())
