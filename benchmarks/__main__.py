@@ -23,6 +23,9 @@ __all__: list[str] = []
 
 SIDES = ("reference_root", "ggfm")
 
+CALLS = {"pairs-1": 1, "pairs-8": 1, "loader": 100, "sampling": 5}
+"""Calls per process, of which the median counts: enough that a case takes seconds."""
+
 
 def _once(case: str, side: str, inner: int) -> dict[str, float]:
     """One warm-up of the cheap cases, then the median of `inner` calls, and the process's peak memory."""
@@ -52,7 +55,7 @@ def _main() -> None:
     torch.set_num_threads(options.threads)
     if options.once:
         case, side = options.once
-        print(json.dumps(_once(case, side, 1 if case.startswith("pairs") else 5)))
+        print(json.dumps(_once(case, side, CALLS[case])))
         return
     cases = options.case or list(CASES)
     print(f"torch {torch.__version__}, {options.threads} thread(s), median of {options.repeat} processes per side\n")

@@ -15,9 +15,9 @@ from ggfm.switches import Switches
 __all__ = ["Batches", "split_pairs", "training_batch_size"]
 
 
-def split_pairs(functions: Sequence[Pairs], val_frac: float, switches: Switches) -> tuple[Pairs, Pairs]:
-    """(training, validation): the first int(n val_frac) pairs of each function are held out, none if the switch
-    `split` is on; functions follow one another in order.
+def split_pairs(functions: Sequence[Pairs], val_frac: float, switches: Switches) -> tuple[list[Pairs], list[Pairs]]:
+    """(training, validation), function by function and in order: the first int(n val_frac) pairs of each function are
+    held out, none if the switch `split` is on. Nothing is copied.
 
     Raises ValueError for a share outside 0..1.
     """
@@ -25,8 +25,8 @@ def split_pairs(functions: Sequence[Pairs], val_frac: float, switches: Switches)
         raise ValueError(f"val_frac: expected a share from 0 to 1, got {val_frac}")
     share = 0.0 if switches.split else val_frac
     held_out = [int(len(pairs) * share) for pairs in functions]
-    training = Pairs.concatenated([pairs[n:] for pairs, n in zip(functions, held_out, strict=True)])
-    validation = Pairs.concatenated([pairs[:n] for pairs, n in zip(functions, held_out, strict=True)])
+    training = [pairs[n:] for pairs, n in zip(functions, held_out, strict=True)]
+    validation = [pairs[:n] for pairs, n in zip(functions, held_out, strict=True)]
     return training, validation
 
 
@@ -37,7 +37,7 @@ def training_batch_size(configured: int, switches: Switches) -> int:
 
 
 class Batches:
-    """Passes over pairs in batches, the last partial one kept.
+    """Passes over groups of pairs, taken as one after the other, in batches; the last partial one is kept.
 
     The order and what is drawn are those of `torch.utils.data.DataLoader(pairs, batch_size, shuffle)`: a pass draws
     its base seed from the global generator (used by nothing without workers), then, when shuffling, a seed for a
@@ -46,32 +46,36 @@ class Batches:
     Raises ValueError for nothing to shuffle, as DataLoader does; the switch `empty_epoch` makes that a warning.
     """
 
-    def __init__(self, pairs: Pairs, batch_size: int, shuffle: bool, switches: Switches) -> None:
+    def __init__(self, groups: Sequence[Pairs], batch_size: int, shuffle: bool, switches: Switches) -> None:
         require_positive("batch_size", batch_size)
-        if shuffle and len(pairs) == 0:
+        self.total = sum(map(len, groups))
+        if shuffle and self.total == 0:
             if not switches.empty_epoch:
                 raise ValueError("pairs: none is left to train on, expected at least one")
             warnings.warn("no pair is left to train on: the epoch is skipped", stacklevel=2)
-        self.pairs = pairs
+        self.groups = groups
         self.batch_size = batch_size
         self.shuffle = shuffle
         self._own_order = switches.loader
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass; what it draws is drawn here, before the first batch is taken. A skipped epoch draws nothing."""
-        if self.shuffle and len(self.pairs) == 0:
+        if self.shuffle and self.total == 0:
             return iter(())
-        if self._own_order:
-            ordered = self.pairs.ordered(torch.randperm(len(self.pairs))) if self.shuffle else self.pairs
-            return iter(ordered.split(self.batch_size))
-        _seed_from_global_generator()
-        ordered = self.pairs.ordered(self._loader_order()) if self.shuffle else self.pairs
-        return iter(ordered.split(self.batch_size))
+        order = self._global_order() if self._own_order else self._loader_order()
+        pairs = Pairs.concatenated(self.groups) if order is None else Pairs.ordered(self.groups, order)
+        return iter(pairs.split(self.batch_size))
 
-    def _loader_order(self) -> Tensor:
+    def _global_order(self) -> Tensor | None:
+        return torch.randperm(self.total) if self.shuffle else None
+
+    def _loader_order(self) -> Tensor | None:
+        _seed_from_global_generator()
+        if not self.shuffle:
+            return None
         generator = torch.Generator()
         generator.manual_seed(_seed_from_global_generator())
-        return torch.randperm(len(self.pairs), generator=generator)
+        return torch.randperm(self.total, generator=generator)
 
 
 def _seed_from_global_generator() -> int:

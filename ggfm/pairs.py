@@ -1,8 +1,4 @@
-"""Pairs of a worse and a better design, kept as stacked tensors.
-
-On the processor rows are joined and gathered by NumPy, which stays in one thread: at these sizes waking another one for
-PyTorch's takes longer than the copying.
-"""
+"""Pairs of a worse and a better design, kept as stacked tensors."""
 
 from __future__ import annotations
 
@@ -55,11 +51,6 @@ class Pairs:
         """The pairs of a slice: views; paths stay behind."""
         return Pairs(self.x_high[rows], self.y_high[rows], self.x_low[rows], self.y_low[rows])
 
-    def ordered(self, order: Tensor) -> Pairs:
-        """The pairs in the order of an index (n,): copies; paths stay behind."""
-        columns = (self.x_high, self.y_high, self.x_low, self.y_low)
-        return Pairs(*(_gathered(column, order) for column in columns))
-
     def split(self, size: int) -> list[Batch]:
         """Consecutive groups of `size` pairs, the last one maybe smaller: views."""
         if len(self) == 0:
@@ -69,22 +60,40 @@ class Pairs:
 
     @staticmethod
     def concatenated(groups: Sequence[Pairs]) -> Pairs:
-        """All pairs of several groups, in order. Raises ValueError for none at all."""
-        if not groups:
-            raise ValueError("groups: got none, expected at least one group of pairs")
-        columns = ([getattr(group, name) for group in groups] for name in Batch._fields)
-        return Pairs(*map(_joined, columns))
+        """All pairs of several groups, one group after the other. Raises ValueError for none at all."""
+        _require_groups(groups)
+        return Pairs(*(torch.cat([getattr(group, name) for group in groups]) for name in Batch._fields))
+
+    @staticmethod
+    def ordered(groups: Sequence[Pairs], order: Tensor) -> Pairs:
+        """All pairs of several groups in the order of an index (n,) into their concatenation, which is never made.
+
+        On the processor NumPy puts every row in its place: it stays in one thread, and at these sizes waking another
+        takes longer than the copying. Raises ValueError for no group at all.
+        """
+        _require_groups(groups)
+        if groups[0].x_high.device.type != "cpu":
+            whole = Pairs.concatenated(groups)
+            return Pairs(*(getattr(whole, name)[order.to(whole.x_high.device)] for name in Batch._fields))
+        place = np.empty(len(order), dtype=np.int64)
+        place[order.numpy()] = np.arange(len(order))
+        result = _empty_like(groups[0], len(order))
+        start = 0
+        for group in groups:
+            rows = place[start : start + len(group)]
+            start += len(group)
+            for name in Batch._fields:
+                getattr(result, name).numpy()[rows] = getattr(group, name).numpy()
+        return result
 
 
-def _joined(columns: Sequence[Tensor]) -> Tensor:
-    """Columns one after the other."""
-    if columns[0].device.type != "cpu":
-        return torch.cat(list(columns))
-    return torch.from_numpy(np.concatenate([column.numpy() for column in columns]))
+def _require_groups(groups: Sequence[Pairs]) -> None:
+    if not groups:
+        raise ValueError("groups: got none, expected at least one group of pairs")
 
 
-def _gathered(column: Tensor, order: Tensor) -> Tensor:
-    """Rows of a column in the order of an index."""
-    if column.device.type != "cpu":
-        return column[order.to(column.device)]
-    return torch.from_numpy(column.numpy().take(order.numpy(), axis=0))
+def _empty_like(pairs: Pairs, n: int) -> Pairs:
+    """Room for n pairs in one piece of memory: the system takes several large ones back and clears them anew."""
+    dim = pairs.x_high.shape[1]
+    x_high, x_low, y_high, y_low = torch.split(pairs.x_high.new_empty(n * (2 * dim + 2)), [n * dim, n * dim, n, n])
+    return Pairs(x_high.view(n, dim), y_high, x_low.view(n, dim), y_low)

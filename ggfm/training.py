@@ -141,9 +141,9 @@ class _Trainer:
         functions = sample_pairs(self.record.pool, gp, self.settings.pair_sampling, seed=epoch, switches=self.switches)
         training, validation = split_pairs(functions, self.settings["training.val_frac"], self.switches)
         batches = Batches(training, self.batch_size, shuffle=True, switches=self.switches)
-        if len(training) == 0:
+        if batches.total == 0:
             return False
-        self.held_out.append(validation)
+        self.held_out += validation
         for batch in batches:
             self._step(batch)
         return True
@@ -168,8 +168,8 @@ class _Trainer:
         self.bridge.eval()
         if self.record.average is not None:
             self.record.average.apply_shadow(self.bridge)
-        pairs = Pairs.concatenated(self.held_out)
-        for step, batch in enumerate(Batches(pairs, self.batch_size, shuffle=False, switches=self.switches)):
+        batches = Batches(self.held_out, self.batch_size, shuffle=False, switches=self.switches)
+        for step, batch in enumerate(batches):
             self.record.val_losses.append(float(training_loss(self.bridge, batch, step, self.guidance_prob)))
         if self.record.average is not None:
             self.record.average.restore(self.bridge)

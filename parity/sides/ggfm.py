@@ -101,7 +101,7 @@ class GgfmSide(GgfmBridge):
         """`ggfm.batches.split_pairs`; ROOT makes the shuffling loader in the same call, which refuses an empty one."""
         training, validation = split_pairs(_stacked(functions), val_frac, self.switches)
         Batches(training, 1, shuffle=True, switches=self.switches)
-        return _columns("train/", training) | _columns("val/", validation)
+        return _columns("train/", Pairs.concatenated(training)) | _columns("val/", Pairs.concatenated(validation))
 
     def loader(
         self, *, functions: Sequence[PairMapping], val_frac: float, batch_size: int, shuffle: bool, passes: int
