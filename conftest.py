@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
             device=config.getoption("--device"),
             threads=config.getoption("--threads"),
         )
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # a wrong option; absent or damaged data
         raise pytest.UsageError(str(error)) from error
     config.stash[_SESSION] = session
     config.pluginmanager.register(ParityReporter(session, config.getoption("--report")), "parity-reporter")

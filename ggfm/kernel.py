@@ -7,6 +7,8 @@ in the processor's cache, so that no kernel matrix of many points is ever writte
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -52,11 +54,14 @@ class DesignKernel:
         left = torch.cat([2 * a * centred, -a * norms, torch.full_like(norms, -a)], dim=1)
         result = left.new_empty(len(left), right.shape[1])
         buffer = left.new_empty(min(_ROWS, len(left)), len(right))
+        # Products with subnormal numbers take many times as long. Kernel values stay above them, with room for the
+        # weights that they are multiplied with; no sum notices 1e-28 (1e-298 in float64).
+        least = math.log(torch.finfo(left.dtype).tiny * 1e10)
         for start in range(0, len(left), _ROWS):
             rows = slice(start, start + _ROWS)
             block = buffer[: len(left[rows])]
             torch.mm(left[rows], self._columns, out=block)
-            torch.mm(block.clamp_(max=0.0).exp_(), right, out=result[rows])
+            torch.mm(block.clamp_(least, 0.0).exp_(), right, out=result[rows])
         return result
 
     def _squared_distances(self) -> list[Tensor]:

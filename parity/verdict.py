@@ -19,7 +19,6 @@ class Verdict(StrEnum):
       factor of the reference's own.
     - `unstable`: float64 agrees, float32 is worse than that: same mathematics, worse arithmetic.
     - `randomness`: the draws differ in order, number, shape or generator; with equal draws the values agree.
-    - `distribution`: draws differ by design, agreement is statistical.
     - `divergent`: the mathematics differs, or a shape, a dtype, a side effect.
     - `missing`: the candidate does not have the component.
     - `error`: one side raises, or returns NaN or infinity, where the other does not.
@@ -30,7 +29,6 @@ class Verdict(StrEnum):
     ROUNDING = "rounding"
     UNSTABLE = "unstable"
     RANDOMNESS = "randomness"
-    DISTRIBUTION = "distribution"
     DIVERGENT = "divergent"
     MISSING = "missing"
     ERROR = "error"

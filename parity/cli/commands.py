@@ -23,8 +23,8 @@ from parity.tasks.cache import DataUnavailable
 
 __all__ = ["check", "components", "data_fetch", "data_status", "golden", "ledger", "report"]
 
-_PUBLISHED_BRIDGE = ("clamp", "noise_eps", "logged_x0", "steps_buffer")
-"""Switches that the published GGFM bridge has on; its recordings were made with them and default initial weights."""
+_PUBLISHED_BRIDGE = ("clamp", "noise_eps", "logged_x0", "steps_buffer", "init")
+"""Switches that the published GGFM bridge has on; its recordings were made with them."""
 
 
 def check(options: argparse.Namespace) -> int:

@@ -18,7 +18,6 @@ COLOURS: dict[str, str] = {
     Verdict.ROUNDING: "#6aa84f",
     Verdict.UNSTABLE: "#d9a400",
     Verdict.RANDOMNESS: "#3d7dca",
-    Verdict.DISTRIBUTION: "#7a5fc4",
     Verdict.DIVERGENT: "#c8452f",
     Verdict.MISSING: "#7d7d7d",
     Verdict.ERROR: "#8c1d40",

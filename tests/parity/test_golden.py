@@ -14,7 +14,7 @@ from parity.verdict import Verdict
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROOT, GGFM = GoldenFolder(GOLDEN / "root"), GoldenFolder(GOLDEN / "ggfm")
-PUBLISHED_BRIDGE = ("clamp", "noise_eps", "logged_x0", "steps_buffer")
+PUBLISHED_BRIDGE = ("clamp", "noise_eps", "logged_x0", "steps_buffer", "init")
 RECORDED_ON = torch.__version__.startswith("2.13.0") and torch.backends.cpu.get_cpu_capability() == "AVX512"
 MATRIX_PRODUCTS = {"denoiser", "p_losses", "forward_seeded", "p_sample", "sample", "gp", "gp_pairs", "runner"}
 """Components whose last bits depend on the processor; all others must be equal to the bit everywhere."""

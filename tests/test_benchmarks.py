@@ -1,0 +1,28 @@
+"""What is benchmarked is the same work on both sides."""
+
+import pytest
+import torch
+
+from benchmarks.cases import CASES, build
+from parity.sides import load_side
+
+SIDES = ("reference_root", "ggfm")
+
+
+def test_the_loader_case_gives_both_sides_the_same_batches():
+    epochs = []
+    for side in SIDES:
+        call = build("loader", load_side(side))
+        torch.manual_seed(0)
+        epochs.append(call())
+    assert len(epochs[0]) == len(epochs[1]) == 116
+    for ((x_high, y_high), (x_low, y_low)), batch in zip(*epochs, strict=True):
+        for left, right in zip((x_high, y_high, x_low, y_low), batch, strict=True):
+            assert torch.equal(left, right)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_says_what_it_is(case):
+    title, make = CASES[case]
+    assert title
+    assert callable(make)
