@@ -34,7 +34,8 @@ def load_task(name: str = "auto", *, fetch: bool = False) -> tuple[ArrayTask | D
     try:
         if fetch and tfbind8.status()["state"] != "ok":
             tfbind8.fetch()
-        return tfbind8.load(), f"{tfbind8.NAME}, measured data from {tfbind8.data_folder()}"
+        measured = tfbind8.load()
+        return measured, f"{tfbind8.NAME}, {len(measured.y)} measured designs"
     except DataUnavailable as error:
         if name != "auto":
             raise
