@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reference_root.checks import check_fraction, check_int
+from reference_root.config_values import check_values, unknown_entries
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 __all__ = [
+    "TFBIND8",
     "BridgeParams",
     "Config",
     "EMAConfig",
@@ -23,6 +24,13 @@ __all__ = [
 ]
 
 Value = TypeVar("Value", bound="DataclassInstance")
+
+TFBIND8 = "TFBind8-Exact-v0"
+"""The one task whose Gaussian process is fitted on `GP.num_fit_samples` designs."""
+
+_ALWAYS = ("optimizer", "lr")
+_OPTIMIZER_NEEDS = {"Adam": (*_ALWAYS, "beta1", "weight_decay"), "RMSProp": (*_ALWAYS, "weight_decay")}
+_SCHEDULER_NEEDS = ("factor", "patience", "threshold", "cooldown", "min_lr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +104,6 @@ class TrainingConfig:
     val_frac: float
     validation_interval: int
 
-    def __post_init__(self) -> None:
-        for name in ("n_epochs", "batch_size", "accumulate_grad_batches", "validation_interval"):
-            check_int(f"training.{name}", getattr(self, name), 1)
-        check_fraction("training.val_frac", self.val_frac)
-
 
 @dataclass(frozen=True, kw_only=True)
 class TestingConfig:
@@ -118,7 +121,8 @@ class TestingConfig:
 class Config:
     """A whole configuration. `optimizer` and `lr_scheduler` stay mappings: which keys they need depends on the kind.
 
-    `ema` is None where `model.EMA.use_ema` is absent or false: then there is no EMA anywhere.
+    `ema` is None where `model.EMA.use_ema` is absent or false: then there is no EMA anywhere. `unknown`: the dotted
+    names of entries that nothing uses.
     """
 
     GP: GPConfig
@@ -129,28 +133,38 @@ class Config:
     task: TaskConfig
     training: TrainingConfig
     testing: TestingConfig
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Config:
-        """Reads nested plain values as loaded from a ROOT YAML file; keys that nothing uses are ignored.
+        """Reads nested plain values as loaded from a ROOT YAML file; entries that nothing uses land in `unknown`.
 
-        Raises ValueError naming a section or key that is missing, and for counts below 1.
+        Raises ValueError naming a section or entry that is missing, of a wrong type or of an impossible value.
         """
+        check_values(config)
         model = _section(config, "model")
         bridge = _section(model, "BB", "model.")
         params = _section(bridge, "params", "model.BB.")
         mlp = _read(MLPParams, _section(params, "MLPParams", "model.BB.params."), "model.BB.params.MLPParams")
-        ema = model.get("EMA", {})
-        return cls(
+        optimizer = _section(bridge, "optimizer", "model.BB.")
+        lr_scheduler = _section(bridge, "lr_scheduler", "model.BB.")
+        _require(optimizer, _OPTIMIZER_NEEDS.get(str(optimizer.get("optimizer")), _ALWAYS), "model.BB.optimizer")
+        _require(lr_scheduler, _SCHEDULER_NEEDS, "model.BB.lr_scheduler")
+        ema = _section(model, "EMA", "model.") if "EMA" in model else {}
+        read = cls(
             GP=_read(GPConfig, _section(config, "GP"), "GP"),
             bridge=_read(BridgeParams, {**params, "MLPParams": mlp}, "model.BB.params"),
-            optimizer=_section(bridge, "optimizer", "model.BB."),
-            lr_scheduler=_section(bridge, "lr_scheduler", "model.BB."),
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
             ema=_read(EMAConfig, ema, "model.EMA") if ema.get("use_ema", False) else None,
             task=_read(TaskConfig, _section(config, "task"), "task"),
             training=_read(TrainingConfig, _section(config, "training"), "training"),
             testing=_read(TestingConfig, _section(config, "testing"), "testing"),
+            unknown=unknown_entries(config),
         )
+        if read.task.name == TFBIND8 and read.GP.num_fit_samples is None:
+            raise ValueError(f"config: section GP lacks num_fit_samples, which {TFBIND8} needs")
+        return read
 
 
 def _section(mapping: Mapping[str, Any], name: str, prefix: str = "") -> Mapping[str, Any]:
@@ -162,8 +176,12 @@ def _section(mapping: Mapping[str, Any], name: str, prefix: str = "") -> Mapping
 
 def _read(kind: type[Value], section: Mapping[str, Any], name: str) -> Value:
     keys = fields(kind)
-    missing = [key.name for key in keys if key.name not in section and key.default is MISSING]
+    _require(section, [key.name for key in keys if key.default is MISSING], name)
+    return kind(**{key.name: section[key.name] for key in keys if key.name in section})
+
+
+def _require(section: Mapping[str, Any], names: Sequence[str], path: str) -> None:
+    missing = [name for name in names if name not in section]
     if missing:
         given = ", ".join(sorted(section)) or "nothing"
-        raise ValueError(f"config: section {name} lacks {', '.join(missing)}; it has {given}")
-    return kind(**{key.name: section[key.name] for key in keys if key.name in section})
+        raise ValueError(f"config: section {path} lacks {', '.join(missing)}; it has {given}")

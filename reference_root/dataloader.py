@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from reference_root.checks import check_fraction, check_int
 from reference_root.pair_sampling import Pair, Pairs
 
-__all__ = ["Batch", "PairDataset", "create_train_dataloader", "create_val_dataloader", "split_pairs"]
+__all__ = [
+    "Batch",
+    "PairDataset",
+    "create_train_dataloader",
+    "create_val_dataloader",
+    "split_pairs",
+    "stack_pairs",
+    "unstack_pairs",
+]
 
 Batch = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 """((x_high (B, D), y_high (B,)), (x_low (B, D), y_low (B,)))."""
@@ -67,3 +76,16 @@ def create_val_dataloader(val_dataset: Sequence[Pair], batch_size: int = 32, shu
 def _loader(pairs: Sequence[Pair], batch_size: int, shuffle: bool) -> DataLoader[Pair]:
     check_int("batch_size", batch_size, 1)
     return DataLoader(PairDataset(pairs), batch_size=batch_size, shuffle=shuffle)
+
+
+def stack_pairs(pairs: Sequence[Pair]) -> list[Tensor]:
+    """Pairs as four tensors, [x_high (n, D), y_high (n,), x_low (n, D), y_low (n,)]; no pairs, no tensors."""
+    if not pairs:
+        return []
+    (x_high, y_high), (x_low, y_low) = (zip(*ends, strict=True) for ends in zip(*pairs, strict=True))
+    return [torch.stack(column) for column in (x_high, y_high, x_low, y_low)]
+
+
+def unstack_pairs(columns: Sequence[Tensor]) -> list[Pair]:
+    """The pairs that `stack_pairs` stacked."""
+    return [((x_high, y_high), (x_low, y_low)) for x_high, y_high, x_low, y_low in zip(*columns, strict=True)]

@@ -47,6 +47,10 @@ class OfflineData:
     mean_y: Tensor
     std_y: Tensor
 
+    def to(self, device: torch.device | str) -> OfflineData:
+        """The same on another device; NumPy prepares the data, so it is always made on the CPU."""
+        return OfflineData(**{name: values.to(device) for name, values in vars(self).items()})
+
 
 def encode_designs(task: OfflineTask) -> NDArray[Any]:
     """(N, D) designs; of a discrete task its logits, flattened to (N, L (V - 1)), the task untouched."""

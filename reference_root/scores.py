@@ -60,7 +60,7 @@ def target_condition(mean_y: Tensor, std_y: Tensor, y_max: float, alpha: float, 
     """
     check_int("n", n, 1)
     condition = float((y_max - mean_y) / std_y) * alpha
-    return torch.full((n,), condition, dtype=mean_y.dtype)
+    return torch.full((n,), condition, dtype=mean_y.dtype, device=mean_y.device)
 
 
 def evaluate_designs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 import reference_root as root
 from parity.sides.interface import Pairs, Tree
 from parity.sides.root_bridge import RootBridge, prefixed
+from parity.sides.root_training import RootTraining
 from parity.tasks.interface import Task
 
 __all__ = ["RootSide"]
@@ -197,10 +197,7 @@ class RootSide(RootBridge):
         """`train`, then `test`."""
         settings = root.Config.from_mapping(config)
         run = root.train(settings, task, seed, dtype=dtype)
-        test_task = copy.deepcopy(task)
-        if test_task.is_discrete:
-            test_task.map_to_logits()
-        outcome = root.test(settings, task, test_task, seed, run.weights, run.shadow)
+        outcome = root.test(settings, task, root.in_test_form(task), seed, run.weights, run.shadow)
         val_losses = [loss for losses in run.val_losses for loss in losses]
         return {
             "losses": torch.tensor(run.losses, dtype=torch.float64),
@@ -218,6 +215,22 @@ class RootSide(RootBridge):
             "test/high": outcome.high,
             "percentiles": outcome.percentiles,
         }
+
+    def check_config(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """`Config.from_mapping`, which knows what it does not use."""
+        return root.Config.from_mapping(config).unknown
+
+    def start_training(
+        self,
+        *,
+        config: Mapping[str, Any],
+        task: Task,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> RootTraining:
+        """`reference_root.Training`."""
+        return RootTraining(root.Config.from_mapping(config), task, seed, dtype, device)
 
 
 class _Weights:
