@@ -23,7 +23,7 @@ __all__: list[str] = []
 
 SIDES = ("reference_root", "ggfm")
 
-CALLS = {"pairs-1": 1, "pairs-8": 1, "loader": 100, "sampling": 5}
+CALLS = {"pairs-1": 1, "pairs-8": 1, "loader": 100, "epoch": 3, "sampling": 5}
 """Calls per process, of which the median counts: enough that a case takes seconds."""
 
 

@@ -13,6 +13,8 @@ from ggfm.batches import Batches, split_pairs
 from ggfm.pairs import Pairs
 from ggfm.switches import Switches
 from parity.sides import Bridge, Side
+from parity.sides.root_config import published_config
+from parity.tasks.array_task import ArrayTask
 
 __all__ = ["CASES", "build"]
 
@@ -77,10 +79,27 @@ def _sampling(side: Side) -> Call:
     return lambda: side.sample(bridge, state=state, clip_denoised=False, guidance_weight=-1.5, **given)
 
 
+def _epoch(side: Side) -> Call:
+    """One training epoch at ROOT's size on given pairs: 8 x 1,024 of 56 dimensions, hidden 1024, batch 64.
+
+    Loader, loss, gradient, accumulation over 2 batches, Adam, scheduler and moving average; 116 steps.
+    """
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(1024, 56, generator=g).numpy()
+    task = ArrayTask("designs", x, x.sum(axis=1, keepdims=True), lambda designs: designs.sum(axis=1))
+    pairs = [
+        {"x_high": high, "x_low": low, "y_high": high.sum(1), "y_low": low.sum(1)}
+        for high, low in zip(*torch.randn(2, 8, 1024, 56, generator=g), strict=True)
+    ]
+    training = side.start_training(config=published_config("DKittyMorphology-Exact-v0"), task=task, seed=0)
+    return lambda: training.epoch(pairs=pairs)
+
+
 CASES: dict[str, tuple[str, Callable[[Side], Call]]] = {
     "pairs-1": ("pair sampling, D'Kitty's size, 1 function", lambda side: _pairs(side, 1)),
     "pairs-8": ("pair sampling, D'Kitty's size, 8 functions", lambda side: _pairs(side, 8)),
     "loader": ("loader epoch, 8 x 1,024 pairs, batch 64", _loader),
+    "epoch": ("training epoch, 8 x 1,024 pairs, hidden 1024, batch 64", _epoch),
     "sampling": ("sampling, 128 designs, 200 steps, hidden 1024, guided", _sampling),
 }
 

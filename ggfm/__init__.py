@@ -9,6 +9,18 @@ from ggfm.bridge import BrownianBridge
 from ggfm.gaussian_process import GaussianProcess
 from ggfm.run import full_run, run
 from ggfm.sampling import sample
+from ggfm.settings import Settings
 from ggfm.switches import Switches, profile
+from ggfm.training import Trainer
 
-__all__ = ["BrownianBridge", "GaussianProcess", "Switches", "full_run", "profile", "run", "sample"]
+__all__ = [
+    "BrownianBridge",
+    "GaussianProcess",
+    "Settings",
+    "Switches",
+    "Trainer",
+    "full_run",
+    "profile",
+    "run",
+    "sample",
+]

@@ -9,13 +9,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["as_column", "require_choice", "require_finite", "require_positive", "require_shape", "require_timesteps"]
+__all__ = [
+    "as_column",
+    "require_choice",
+    "require_device",
+    "require_finite",
+    "require_positive",
+    "require_shape",
+    "require_timesteps",
+]
 
 
 def require_choice(parameter: str, value: object, allowed: Sequence[str]) -> None:
     """ValueError unless `value` is one of `allowed`."""
     if value not in allowed:
         raise ValueError(f"{parameter}: got {value!r}, allowed are {', '.join(map(repr, allowed))}")
+
+
+def require_device(parameter: str, value: torch.device | str) -> torch.device:
+    """The device; ValueError unless it is the CPU or a CUDA device that torch sees."""
+    try:
+        device = torch.device(value)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{parameter}: got {value!r}, allowed are 'cpu', 'cuda', 'cuda:0', ...") from error
+    if device.type == "cpu":
+        return device
+    count = torch.cuda.device_count()
+    if device.type != "cuda" or (device.index or 0) >= count:
+        raise ValueError(f"{parameter}: got {str(value)!r}, allowed are 'cpu' and the {count} CUDA devices seen here")
+    return device
 
 
 def require_positive(parameter: str, value: int) -> None:

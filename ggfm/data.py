@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -124,6 +124,10 @@ class OfflineData:
             with np.errstate(divide="ignore", invalid="ignore"):
                 y = (y - mean_y) / std_y
         return cls(*(torch.from_numpy(np.array(a)) for a in (x, y, mean_x, std_x, mean_y, std_y)))
+
+    def to(self, device: torch.device) -> OfflineData:
+        """The same on another device."""
+        return OfflineData(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def score_statistics(y: NDArray[Any]) -> tuple[Any, Any]:

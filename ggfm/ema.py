@@ -39,9 +39,10 @@ class MovingAverage:
         """Take in the present weights; without decay the shadow becomes them."""
         for name, weight in _trainable(model).items():
             if with_decay:
-                self.shadow[name] = (1.0 - self.decay) * weight + self.decay * self.shadow[name]
+                # As two products and a sum: `lerp` rounds differently.
+                self.shadow[name].mul_(self.decay).add_((1.0 - self.decay) * weight)
             else:
-                self.shadow[name] = weight.clone()
+                self.shadow[name].copy_(weight)
 
     @torch.no_grad()
     def apply_shadow(self, model: nn.Module) -> None:

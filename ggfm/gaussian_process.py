@@ -57,13 +57,13 @@ class GaussianProcess:
         """Change the hyperparameters; `coef` is computed anew when it is needed, unless it is to be kept."""
         device = self._residual.device
         given = torch.as_tensor(lengthscale, dtype=self.dtype, device=device).reshape(())
-        self.lengthscale = through_softplus(given)
-        self.variance = torch.as_tensor(variance, dtype=self.dtype, device=device).reshape(())
         if not bool(given > 0):
             raise ValueError(f"lengthscale: expected a positive number, got {float(given)}")
-        self._a = 0.5 / float(self.lengthscale) ** 2
+        self.variance = torch.as_tensor(variance, dtype=self.dtype, device=device).reshape(())
         if not keep_coef:
             self._coef: Tensor | None = None
+        self.lengthscale = through_softplus(given)
+        self._a = 0.5 / float(self.lengthscale) ** 2
         self._weights: Tensor | None = None
 
     @property

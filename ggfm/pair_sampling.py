@@ -61,7 +61,7 @@ def sample_pairs(
             lengthscale + settings.delta_lengthscale * _symmetric(pool),
             variance + settings.delta_variance * _symmetric(pool),
         )
-        starts = pool[torch.randperm(len(pool))[: settings.num_points]]
+        starts = pool[torch.randperm(len(pool), device=pool.device)[: settings.num_points]]
         functions.append(_climb(starts, gp, settings, switches))
     gp.set_hyper(lengthscale, variance, keep_coef=True)
     return functions
@@ -69,7 +69,7 @@ def sample_pairs(
 
 def _symmetric(like: Tensor) -> Tensor:
     """One number uniform in [-1, 1)."""
-    return torch.rand(1, dtype=like.dtype).to(like.device).squeeze(0) * 2 - 1
+    return torch.rand(1, dtype=like.dtype, device=like.device).squeeze(0) * 2 - 1
 
 
 def _climb(starts: Tensor, gp: GaussianProcess, settings: PairSampling, switches: Switches) -> Pairs:

@@ -51,6 +51,10 @@ class Pairs:
         """The pairs of a slice: views; paths stay behind."""
         return Pairs(self.x_high[rows], self.y_high[rows], self.x_low[rows], self.y_low[rows])
 
+    def columns(self) -> dict[str, Tensor]:
+        """The four by name."""
+        return {name: getattr(self, name) for name in Batch._fields}
+
     def split(self, size: int) -> list[Batch]:
         """Consecutive groups of `size` pairs, the last one maybe smaller: views."""
         if len(self) == 0:

@@ -45,6 +45,6 @@ class Pool:
         if not self._renewed:
             return self._fixed
         half = self._num_points // 2
-        from_best = self._best[torch.randperm(len(self._best))[:half]]
+        from_best = self._best[torch.randperm(len(self._best))[:half].to(self._best.device)]
         from_all = torch.randperm(len(self._x))[: self._num_points - half]
-        return self._x[torch.cat([from_best, from_all])]
+        return self._x[torch.cat([from_best, from_all.to(from_best.device)])]

@@ -5,172 +5,228 @@ After ROOT's `runners/BaseRunner.py` and `runners/DiffusionBasedModelRunners/BBD
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ggfm.batches import Batches, split_pairs, training_batch_size
 from ggfm.bridge import BrownianBridge
+from ggfm.building import build, load_offline
+from ggfm.checks import require_device
 from ggfm.data import DesignTask, OfflineData
 from ggfm.ema import MovingAverage, averages_weights
 from ggfm.gaussian_process import GaussianProcess
 from ggfm.losses import training_loss
-from ggfm.network import draw_initial_weights
+from ggfm.memory import keep_freed_memory
 from ggfm.optimisation import Updater
 from ggfm.pair_sampling import sample_pairs
 from ggfm.pairs import Batch, Pairs
 from ggfm.pool import Pool
+from ggfm.resuming import load, save
 from ggfm.settings import Settings
 from ggfm.switches import Switches
 
-__all__ = ["TrainingRecord", "build", "load_offline", "train"]
+__all__ = ["AfterBatch", "Trained", "Trainer", "TrainingRecord"]
+
+
+class Trained(NamedTuple):
+    """A batch that was just trained on; epochs count from 0, steps from 1. `lr`: before the scheduler saw `loss`."""
+
+    global_step: int
+    epoch: int
+    batch: Batch
+    loss: float
+    lr: float
+
+
+AfterBatch = Callable[[Trained], None]
+"""Called when weights, rate and moving average are what the next batch will find. It may raise; the run then ends."""
 
 
 @dataclass
 class TrainingRecord:
     """What a training run leaves: the model, its moving average (None without one), the data, and every number logged.
 
-    `losses`, `lr`: one per batch, the rate before that batch's scheduler step. `val_losses`: one per validation
-    batch. `pool`: the start designs of the last epoch.
+    `losses`, `lr`: one per batch, the rate before that batch's scheduler step. `val_losses`: the batch losses of each
+    validation, reported as their mean, and `val_steps` the global step after which it was made. `pool`: the start
+    designs of the last epoch.
     """
 
     bridge: BrownianBridge
     average: MovingAverage | None
     data: OfflineData
+    pool: Tensor
     losses: list[float] = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
-    val_losses: list[float] = field(default_factory=list)
+    val_losses: list[list[float]] = field(default_factory=list)
+    val_steps: list[int] = field(default_factory=list)
     global_step: int = 0
-    pool: Tensor = field(default_factory=lambda: torch.empty(0))
+    epochs_done: int = 0
 
 
-def build(settings: Settings, seed: int, dtype: torch.dtype, switches: Switches) -> BrownianBridge:
-    """Seed Python's, NumPy's and torch's global generators, then make the model and draw its initial weights."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    bridge = settings.bridge(dtype, switches)
-    draw_initial_weights(bridge.denoise_fn, switches)
-    return bridge
+class Trainer:
+    """A training run, one epoch at a time; between two epochs it can be saved, and taken up again by another one.
 
-
-def load_offline(settings: Settings, task: DesignTask, dtype: torch.dtype, switches: Switches) -> OfflineData:
-    """The task's designs and scores as the configuration wants them, in `dtype`."""
-    return OfflineData.of(
-        task,
-        normalize_x=settings["task.normalize_x"],
-        normalize_y=settings["task.normalize_y"],
-        switches=switches,
-        dtype=torch.empty((), dtype=dtype).numpy().dtype,
-    )
-
-
-def train(settings: Settings, task: DesignTask, seed: int, dtype: torch.dtype, switches: Switches) -> TrainingRecord:
-    """A whole training run.
-
-    Built in this order: model, optimiser, scheduler, moving average, offline data. Epochs count from 0; epoch e
-    samples its pairs with seed e. Raises ValueError for a configuration or a task that does not fit, and for an epoch
-    without pairs; RuntimeError for a pool with fewer designs than num_points.
+    Made in this order: model, optimiser, scheduler, moving average, offline data. Epochs count from 0; epoch e
+    samples its pairs with seed e. Until it is done, a run needs the global generators to be left alone.
+    Raises ValueError for a task or a device that does not fit.
     """
-    return _Trainer(settings, task, seed, dtype, switches).run()
 
-
-class _Trainer:
-    def __init__(self, settings: Settings, task: DesignTask, seed: int, dtype: torch.dtype, switches: Switches) -> None:
-        self.settings, self.switches = settings, switches
-        self.bridge = build(settings, seed, dtype, switches)
+    def __init__(
+        self,
+        settings: Settings,
+        task: DesignTask,
+        seed: int,
+        switches: Switches,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings, self.seed, self.switches = settings, seed, switches
+        self.device = require_device("device", device)
+        keep_freed_memory()
+        self.n_epochs: int = settings["training.n_epochs"]
+        self.bridge = build(settings, seed, dtype, self.device, switches)
         self.updater = Updater(
-            self.bridge.parameters(),
-            settings["model.BB.optimizer"],
-            settings["model.BB.lr_scheduler"],
+            dict(self.bridge.named_parameters()),
+            settings.section("model.BB.optimizer"),
+            settings.section("model.BB.lr_scheduler"),
             settings["training.accumulate_grad_batches"],
             switches,
         )
         average = None
-        if averages_weights(bool(settings.ema.get("use_ema", False)), switches):
+        if averages_weights(settings["model.EMA.use_ema"], switches):
             average = MovingAverage(settings["model.EMA.ema_decay"])
             average.register(self.bridge)
-        self.data = load_offline(settings, task, dtype, switches)
-        self.record = TrainingRecord(self.bridge, average, self.data)
-        self.batch_size = training_batch_size(settings["training.batch_size"], switches)
-        self.guidance_prob = settings["training.classifier_free_guidance_prob"]
-        self.pool = Pool(
-            self.data.x,
-            self.data.y,
-            settings["GP.type_of_initial_points"],
-            settings["GP.num_points"],
-            switches,
+        self.data = load_offline(settings, task, dtype, self.device, switches)
+        x, y = self.data.x, self.data.y
+        self.record = TrainingRecord(self.bridge, average, self.data, pool=x[:0])
+        self.pool = Pool(x, y, settings["GP.type_of_initial_points"], settings["GP.num_points"], switches)
+        self.process = self._process(x, y) if settings.num_fit_samples is None else None
+        self.held_out = [self._no_pairs()]
+        self._between_epochs = True
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are finished."""
+        return self.record.epochs_done >= self.n_epochs
+
+    def epoch(self, after_batch: AfterBatch | None = None, functions: Sequence[Pairs] | None = None) -> None:
+        """The next epoch, and a validation where one is due: not after an epoch that had nothing to train on.
+
+        With `functions` it is trained on these pairs: the pool is drawn as always, but no process is fitted, and
+        nothing of pair sampling is drawn, its seeding included.
+        Raises ValueError for an epoch without pairs (unless the switch `empty_epoch` is on); RuntimeError for a pool
+        with fewer designs than num_points, after the last epoch, and after an epoch that was broken off.
+        """
+        self._require_between_epochs()
+        if self.done:
+            raise RuntimeError(f"epoch: all {self.n_epochs} epochs are done")
+        self._between_epochs = False
+        epoch = self.record.epochs_done
+        last = epoch + 1 == self.n_epochs
+        due = last or (epoch + 1) % self.settings["training.validation_interval"] == 0
+        if self._train(epoch, after_batch, functions) and due:
+            self._validate()
+        if last:
+            self.held_out = [self._no_pairs()]
+        self.record.epochs_done += 1
+        self._between_epochs = True
+
+    def save(self, path: Path) -> None:
+        """Write everything that the rest of the run depends on; see `ggfm.checkpoint.write`."""
+        self._require_between_epochs()
+        save(self, path)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called: what follows equals the uninterrupted run to the bit, on the same device.
+
+        Raises ValueError for a file that is no checkpoint of this run, which then stays as it was: see
+        `ggfm.checkpoint.read`.
+        """
+        load(self, path)
+        self._between_epochs = True
+
+    def _require_between_epochs(self) -> None:
+        if not self._between_epochs:
+            raise RuntimeError(f"epoch {self.record.epochs_done} was broken off: load what was saved before it")
+
+    def _no_pairs(self) -> Pairs:
+        x, y = self.data.x[:0].clone(), self.data.y[:0].clone()
+        return Pairs(x, y, x, y)
+
+    def _train(self, epoch: int, after_batch: AfterBatch | None, functions: Sequence[Pairs] | None) -> bool:
+        """Train on an epoch's pairs; whether there were any."""
+        training, validation = split_pairs(
+            self._sampled(epoch) if functions is None else self._given(functions),
+            self.settings["training.val_frac"],
+            self.switches,
         )
-        self.processes = self._gaussian_processes()
-        self.held_out: list[Pairs] = []
-
-    def run(self) -> TrainingRecord:
-        epochs, interval = self.settings["training.n_epochs"], self.settings["training.validation_interval"]
-        for epoch in range(epochs):
-            if self._epoch(epoch) and ((epoch + 1) % interval == 0 or epoch + 1 == epochs):
-                self._validate()
-        return self.record
-
-    def _gaussian_processes(self) -> Iterator[GaussianProcess]:
-        """Each epoch's Gaussian process: the same one over, unless it is fitted on designs drawn anew."""
-        gp: GaussianProcess | None = None
-        fit_samples = self.settings.num_fit_samples
-        while True:
-            x, y = self.data.x, self.data.y
-            if fit_samples is not None:
-                rows = torch.randperm(len(x))[:fit_samples]
-                x, y = x[rows], y[rows]
-            if gp is None or fit_samples is not None:
-                gp = GaussianProcess(
-                    x,
-                    y,
-                    lengthscale=self.settings["GP.initial_lengthscale"],
-                    variance=self.settings["GP.initial_outputscale"],
-                    noise=self.settings["GP.noise"],
-                )
-            yield gp
-
-    def _epoch(self, epoch: int) -> bool:
-        """One epoch; whether there was anything to train on."""
-        gp = next(self.processes)
-        self.record.pool = self.pool.epoch()
-        functions = sample_pairs(self.record.pool, gp, self.settings.pair_sampling, seed=epoch, switches=self.switches)
-        training, validation = split_pairs(functions, self.settings["training.val_frac"], self.switches)
-        batches = Batches(training, self.batch_size, shuffle=True, switches=self.switches)
+        batches = Batches(training, self._batch_size, shuffle=True, switches=self.switches)
         if batches.total == 0:
             return False
-        self.held_out += validation
+        self.held_out.append(Pairs.concatenated(validation))
         for batch in batches:
-            self._step(batch)
+            trained = self._step(epoch, batch)
+            if after_batch is not None:
+                after_batch(trained)
         return True
 
-    def _step(self, batch: Batch) -> None:
+    @property
+    def _batch_size(self) -> int:
+        return training_batch_size(self.settings["training.batch_size"], self.switches)
+
+    def _process(self, x: Tensor, y: Tensor) -> GaussianProcess:
+        settings = self.settings
+        lengthscale, variance = settings["GP.initial_lengthscale"], settings["GP.initial_outputscale"]
+        return GaussianProcess(x, y, lengthscale=lengthscale, variance=variance, noise=settings["GP.noise"])
+
+    def _given(self, functions: Sequence[Pairs]) -> Sequence[Pairs]:
+        self.record.pool = self.pool.epoch()
+        return functions
+
+    def _sampled(self, epoch: int) -> list[Pairs]:
+        """An epoch's pairs, from the run's one process or from one that is fitted anew."""
+        gp = self.process
+        if gp is not None:
+            # Reading a lengthscale back and setting it again, as pair sampling does, moves its last bits.
+            gp.set_hyper(self.settings["GP.initial_lengthscale"], self.settings["GP.initial_outputscale"])
+        else:
+            rows = torch.randperm(len(self.data.x))[: self.settings.num_fit_samples]
+            gp = self._process(self.data.x[rows], self.data.y[rows])
+        self.record.pool = self.pool.epoch()
+        return sample_pairs(self.record.pool, gp, self.settings.pair_sampling, seed=epoch, switches=self.switches)
+
+    def _step(self, epoch: int, batch: Batch) -> Trained:
         record = self.record
         record.global_step += 1
-        loss = training_loss(self.bridge, batch, record.global_step, self.guidance_prob)
+        step = record.global_step
+        loss = training_loss(self.bridge, batch, step, self.settings["training.classifier_free_guidance_prob"])
         loss.backward()  # type: ignore[no-untyped-call]
         record.losses.append(float(loss.detach()))
         record.lr.append(self.updater.lr)
-        self.updater.after_batch(record.global_step, record.losses[-1])
-        if record.average is None:
-            return
-        section = self.settings.ema
-        if record.global_step % (section["update_ema_interval"] * self.updater.accumulate) == 0:
-            record.average.update(self.bridge, with_decay=record.global_step >= section["start_ema_step"])
+        self.updater.after_batch(step, record.losses[-1])
+        if record.average is not None:
+            interval = self.settings["model.EMA.update_ema_interval"] * self.updater.accumulate
+            if step % interval == 0:
+                record.average.update(self.bridge, with_decay=step >= self.settings["model.EMA.start_ema_step"])
+        return Trained(step, epoch, batch, record.losses[-1], record.lr[-1])
 
     @torch.no_grad()
     def _validate(self) -> None:
         """The loss on all pairs held out so far, with the averaged weights; steps count from 0 again."""
+        average, probability = self.record.average, self.settings["training.classifier_free_guidance_prob"]
         self.bridge.eval()
-        if self.record.average is not None:
-            self.record.average.apply_shadow(self.bridge)
-        batches = Batches(self.held_out, self.batch_size, shuffle=False, switches=self.switches)
-        for step, batch in enumerate(batches):
-            self.record.val_losses.append(float(training_loss(self.bridge, batch, step, self.guidance_prob)))
-        if self.record.average is not None:
-            self.record.average.restore(self.bridge)
+        if average is not None:
+            average.apply_shadow(self.bridge)
+        batches = Batches(self.held_out, self._batch_size, shuffle=False, switches=self.switches)
+        losses = [float(training_loss(self.bridge, batch, k, probability)) for k, batch in enumerate(batches)]
+        if average is not None:
+            average.restore(self.bridge)
         self.bridge.train()
+        self.record.val_losses.append(losses)
+        self.record.val_steps.append(self.record.global_step)

@@ -52,13 +52,15 @@ _ROUNDED = {"add", "sub", "rsub", "mul", "div", "addcmul", "addcdiv", "exp", "sq
 
 @dataclass(frozen=True)
 class Draw:
-    """One random draw: its kind, the dispatcher's operation, its shape and dtype, and what came out."""
+    """One random draw: its kind, the dispatcher's operation, its shape and dtype, what came out, and whether it came
+    from a generator of the code's own instead of torch's global one."""
 
     kind: str
     operation: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     value: Tensor
+    own_generator: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind}{list(self.shape)}"
@@ -106,7 +108,8 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             value = value.copy_(replayed) if in_place else replayed
         if self._nudge is not None and value.is_floating_point():
             value = value.copy_(self._moved(value)) if in_place else self._moved(value)
-        self.draws.append(Draw(kind, operation, tuple(value.shape), value.dtype, value.detach().clone()))
+        own = kwargs.get("generator") is not None
+        self.draws.append(Draw(kind, operation, tuple(value.shape), value.dtype, value.detach().clone(), own))
         return value
 
     def _moved(self, value: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from reference_root.epoch_pairs import sample_epoch_pairs
 from reference_root.initial_weights import weights_init
 from reference_root.offline_data import OfflineData, OfflineTask, get_offline_data, select_pool
 from reference_root.optimiser import BatchUpdate
-from reference_root.pair_sampling import Pair
+from reference_root.pair_sampling import Pair, Pairs
 from reference_root.training_loss import training_loss
 
 __all__ = ["Training", "TrainingRun", "build_model", "seed_generators", "train"]
@@ -103,18 +103,20 @@ class Training:
         self.val_pairs: list[Pair] = []
         self.epochs_done = 0
 
-    def epoch(self, after_step: AfterStep | None = None) -> None:
+    def epoch(self, after_step: AfterStep | None = None, pairs: Pairs | None = None) -> None:
         """Trains the next epoch.
 
         Sample pairs, split, load; per batch: loss, backward, `BatchUpdate`, and every update_ema_interval *
         accumulate_grad_batches batches the moving average, which decays from global step `start_ema_step` on and
         copies before. Validation every `validation_interval` epochs and after the last, on the validation pairs of all
-        epochs so far, with the averaged weights. `after_step` is called after each batch.
+        epochs so far, with the averaged weights. `after_step` is called after each batch; `pairs` take the place of
+        sampled ones.
 
         Raises ValueError if the epoch leaves no training pair, RuntimeError if the pool is smaller than num_points.
         """
         training, run = self.config.training, self.run
-        pairs = sample_epoch_pairs(self.config, run.data, run.pool, self.epochs_done)
+        if pairs is None:
+            pairs = sample_epoch_pairs(self.config, run.data, run.pool, self.epochs_done)
         loader, held_out = create_train_dataloader(pairs, training.val_frac, training.batch_size, shuffle=True)
         self.val_pairs += held_out
         self.model.train()

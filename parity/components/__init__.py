@@ -11,13 +11,14 @@ from parity.components import (
     network,
     optimisation,
     sampling,
+    steps,
     training,
 )
 from parity.components.base import Component, Context, Params
 
 __all__ = ["REGISTRY", "Component", "Context", "Params", "component"]
 
-_FAMILIES = (bridge, network, sampling, gaussian_process, batches, data, optimisation, evaluation, training)
+_FAMILIES = (bridge, network, sampling, gaussian_process, batches, data, optimisation, evaluation, steps, training)
 
 REGISTRY: dict[str, Component] = {c.name: c for family in _FAMILIES for c in family.COMPONENTS}
 

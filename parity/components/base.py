@@ -50,6 +50,7 @@ class Component:
     float32; `policy` says how outputs are judged. `refused(params)`: ROOT refuses this input, and agreement is that
     both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or None.
     `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of examples.
+    `call`: how a side is called, where that is more than its method of the component's name.
     """
 
     name: str
@@ -63,9 +64,12 @@ class Component:
     examples: Sequence[dict[str, Any]] = ()
     cost: float = 1.0
     on_task: bool = False
+    call: Callable[[Side], Callable[..., Tree]] | None = None
 
     def bind(self, side: Side) -> Callable[..., Tree]:
         """The side's method for this component; where it has none, one that raises MissingComponent."""
+        if self.call is not None:
+            return self.call(side)
         method: Callable[..., Tree] | None = getattr(side, self.name, None)
 
         def missing(**inputs: Any) -> Tree:

@@ -12,7 +12,7 @@ from parity.components.data import small_task
 from parity.components.strategies import seeds
 from parity.policy import Policy
 
-__all__ = ["COMPONENTS", "small_config"]
+__all__ = ["COMPONENTS", "small_config", "small_run"]
 
 
 def small_config(params: Params, image_size: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def _full_config(params: Params, image_size: int) -> dict[str, Any]:
             "initial_outputscale": params["lengthscale"],
             "noise": 0.01,
             "sampling_from_GP_lr": 0.05,
-            "num_functions": 2,
+            "num_functions": params.get("functions", 2),
             "num_gradient_steps": 5,
             "num_points": params["num_points"],
             "delta_lengthscale": 0.25,
@@ -50,18 +50,24 @@ def _full_config(params: Params, image_size: int) -> dict[str, Any]:
             "BB": {
                 "params": {
                     "mt_type": params["mt_type"],
-                    "objective": "grad",
+                    "objective": params.get("objective", "grad"),
                     "loss_type": params["loss_type"],
                     "skip_sample": True,
                     "sample_type": "linear",
-                    "sample_step": 6,
+                    "sample_step": params.get("sample_step", 6),
                     "num_timesteps": 20,
-                    "max_var": 1.0,
+                    "max_var": params.get("max_var", 1.0),
                     "eta": 0.2,
                     "MLPParams": {"image_size": image_size, "hidden_size": 16, "condition_key": "SpatialRescaler"},
                 },
                 "optimizer": {"optimizer": params["optimizer"], "lr": 0.001, "beta1": 0.9, "weight_decay": 0.0},
-                "lr_scheduler": {"factor": 0.5, "patience": 1, "threshold": 1e-4, "cooldown": 1, "min_lr": 5e-7},
+                "lr_scheduler": {
+                    "factor": 0.5,
+                    "patience": params.get("patience", 1),
+                    "threshold": 1e-4,
+                    "cooldown": 1,
+                    "min_lr": 5e-7,
+                },
             },
             "EMA": {
                 "use_ema": params["use_ema"],
@@ -73,11 +79,11 @@ def _full_config(params: Params, image_size: int) -> dict[str, Any]:
         "task": {name: params[f"task_{name}"] for name in ("name", "normalize_x", "normalize_y")},
         "training": {
             "n_epochs": params["epochs"],
-            "batch_size": 8,
+            "batch_size": params.get("batch_size", 8),
             "accumulate_grad_batches": params["accumulate"],
             "classifier_free_guidance_prob": params["guidance_prob"],
             "val_frac": params["val_frac"],
-            "validation_interval": 2,
+            "validation_interval": params.get("validation_interval", 2),
             "save_interval": 2,
         },
         "testing": {
@@ -122,7 +128,8 @@ def _run_params(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def _run(params: Params, ctx: Context) -> dict[str, Any]:
+def small_run(params: Params, ctx: Context) -> dict[str, Any]:
+    """Configuration, task, seed and precision of a small whole run."""
     generator = torch.Generator().manual_seed(params["seed"])
     task = ctx.task if params["source"] == "task" else small_task(params, generator)
     size = task.x.shape[1] * (task.num_classes - 1) if task.is_discrete else task.x.shape[1]
@@ -144,7 +151,7 @@ COMPONENTS = [
         title="A whole run: every loss, learning rate, weight, candidate and percentile",
         formula="per epoch: fit, sample pairs, load; per batch: loss, step, schedule, average; then the test",
         strategy=_run_params,
-        build=_run,
+        build=small_run,
         policy=Policy(exact=("lr",)),
         refused=lambda p: p["threshold_diff"] > 0,
         examples=[

@@ -10,7 +10,7 @@ Whole runs are not restated: they are made of the components that are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -38,9 +38,8 @@ class Claimed:
         self.name = f"{reference.name} with {', '.join(sorted(self._on))}"
         self.version = reference.version
 
-    def __getattr__(self, component: str) -> Callable[..., Tree]:
-        method: Callable[..., Tree] = getattr(self._root, component)
-        return method
+    def __getattr__(self, component: str) -> Any:
+        return getattr(self._root, component)
 
     def sample_steps(self, bridge: Bridge) -> Tree:
         """`steps_buffer`: one more key in the state dict."""

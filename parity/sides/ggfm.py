@@ -18,8 +18,9 @@ from ggfm.optimisation import Updater
 from ggfm.pair_sampling import PairSampling, sample_pairs
 from ggfm.pairs import Batch, Pairs
 from ggfm.pool import Pool
-from ggfm.run import run
+from ggfm.settings import Settings
 from parity.sides.ggfm_bridge import GgfmBridge, load, named
+from parity.sides.ggfm_training import GgfmTraining
 from parity.sides.interface import Pairs as PairMapping
 from parity.sides.interface import Tree
 from parity.tasks.interface import Task
@@ -146,7 +147,7 @@ class GgfmSide(GgfmBridge):
     ) -> Tree:
         """`ggfm.optimisation.Updater` on parameters of the given names."""
         parameters = {name: nn.Parameter(weight.clone()) for name, weight in weights.items()}
-        updater = Updater(parameters.values(), optimizer, lr_scheduler, accumulate_grad_batches, self.switches)
+        updater = Updater(parameters, optimizer, lr_scheduler, accumulate_grad_batches, self.switches)
         tree: Tree = {}
         for k, (gradient, loss) in enumerate(zip(grads, losses, strict=True)):
             for name, parameter in parameters.items():
@@ -198,27 +199,27 @@ class GgfmSide(GgfmBridge):
         return {"scores": scored.scores, "percentiles": scored.percentiles}
 
     def training(self, *, config: Mapping[str, Any], task: Task, seed: int, dtype: torch.dtype) -> Tree:
-        """`ggfm.run.run`, training and test."""
-        trained, tested = run(config, task, seed=seed, switches=self.switches, dtype=dtype)
-        tree: Tree = {
-            "losses": torch.tensor(trained.losses, dtype=torch.float64),
-            "lr": torch.tensor(trained.lr, dtype=torch.float64),
-            "val_losses": torch.tensor(trained.val_losses, dtype=torch.float64),
-            "global_step": trained.global_step,
-            "offline_x": trained.data.x,
-            "offline_y": trained.data.y,
-            "best_x": trained.pool,
-            **named("final/state/", dict(trained.bridge.named_parameters())),
-        }
-        if trained.average is not None:
-            tree |= named("ema/", trained.average.shadow)
-        return tree | {
-            "test/low": tested.low,
-            "test/low_scores": tested.low_scores,
-            "test/high_cond": tested.high_cond,
-            "test/high": tested.high,
-            "percentiles": tested.evaluation.percentiles,
-        }
+        """`ggfm.training.Trainer`, epoch after epoch, then `ggfm.run.test`."""
+        training = GgfmTraining(config, task, seed, self.switches, dtype, "cpu")
+        while training.epochs_done < training.n_epochs:
+            training.epoch()
+        return training.result() | {name: leaf for name, leaf in training.test().items() if name != "scores"}
+
+    def check_config(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """`ggfm.settings.Settings`."""
+        return Settings(config).unused
+
+    def start_training(
+        self,
+        *,
+        config: Mapping[str, Any],
+        task: Task,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> GgfmTraining:
+        """`ggfm.training.Trainer`."""
+        return GgfmTraining(config, task, seed, self.switches, dtype, device)
 
 
 def _columns(prefix: str, pairs: Pairs | Batch) -> Tree:

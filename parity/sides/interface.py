@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from parity.sides.training import Trainable
 from parity.tasks.interface import Task
 
 __all__ = ["Bridge", "MissingComponent", "Pairs", "Side", "Tree"]
@@ -55,8 +56,11 @@ class Bridge:
     dtype: torch.dtype = torch.float32
 
 
-class Side(Protocol):
-    """An implementation, one method per component. A method it lacks raises `MissingComponent`."""
+class Side(Trainable, Protocol):
+    """An implementation, one method per component. A method it lacks raises `MissingComponent`.
+
+    The component `training_steps` and whole runs drive it through `Trainable`.
+    """
 
     name: str
     version: str

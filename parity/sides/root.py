@@ -11,12 +11,11 @@ from torch import Tensor, nn
 import reference_root as root
 from parity.sides.interface import Pairs, Tree
 from parity.sides.root_bridge import RootBridge, prefixed
+from parity.sides.root_pairs import ENDS, nested, stacked
 from parity.sides.root_training import RootTraining
 from parity.tasks.interface import Task
 
 __all__ = ["RootSide"]
-
-ENDS = ("x_high", "y_high", "x_low", "y_low")
 
 
 class RootSide(RootBridge):
@@ -82,7 +81,7 @@ class RootSide(RootBridge):
         )
         tree: Tree = {"counts": torch.tensor([len(pairs) for pairs in data.values()])}
         for function, pairs in data.items():
-            tree |= _stacked(function, pairs, like=pool)
+            tree |= stacked(function, pairs, like=pool)
         return tree | {
             "lengthscale_after": gp.lengthscale.reshape(()),
             "variance_after": gp.variance.reshape(()),
@@ -91,16 +90,16 @@ class RootSide(RootBridge):
 
     def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:
         """`create_train_dataloader`: the data set of its loader and the validation list."""
-        loader, validation = root.create_train_dataloader(_nested(functions), val_frac)
+        loader, validation = root.create_train_dataloader(nested(functions), val_frac)
         training = list(cast(root.PairDataset, loader.dataset).pairs)
         like = functions[0]["x_high"]
-        return _stacked("train", training, like=like) | _stacked("val", validation, like=like)
+        return stacked("train", training, like=like) | stacked("val", validation, like=like)
 
     def loader(
         self, *, functions: Sequence[Pairs], val_frac: float, batch_size: int, shuffle: bool, passes: int
     ) -> Tree:
         """`create_train_dataloader`, its loader run `passes` times."""
-        loader, _ = root.create_train_dataloader(_nested(functions), val_frac, batch_size, shuffle)
+        loader, _ = root.create_train_dataloader(nested(functions), val_frac, batch_size, shuffle)
         tree: Tree = {}
         for epoch in range(passes):
             for number, batch in enumerate(loader):
@@ -248,26 +247,3 @@ class _Weights:
 
     def tree(self, group: str) -> Tree:
         return prefixed(group, self.parameters)
-
-
-def _nested(functions: Sequence[Pairs]) -> dict[str, list[Any]]:
-    """ROOT's form of pairs: {"f0": [((x_high, y_high), (x_low, y_low)), ...], ...}."""
-    return {
-        f"f{number}": [
-            ((x_high, y_high), (x_low, y_low))
-            for x_high, y_high, x_low, y_low in zip(*(pairs[end] for end in ENDS), strict=True)
-        ]
-        for number, pairs in enumerate(functions)
-    }
-
-
-def _stacked(group: str, pairs: Sequence[Any], *, like: Tensor) -> Tree:
-    """Pairs as four tensors; `like` (N, D) gives width, dtype and device where there is no pair."""
-    empty = {"x": like.new_empty((0, like.shape[1])), "y": like.new_empty((0,))}
-    columns: dict[str, list[Tensor]] = {end: [] for end in ENDS}
-    for (x_high, y_high), (x_low, y_low) in pairs:
-        for end, value in zip(ENDS, (x_high, y_high, x_low, y_low), strict=True):
-            columns[end].append(value)
-    return {
-        f"{group}/{end}": torch.stack(values) if values else empty[end[0]].clone() for end, values in columns.items()
-    }

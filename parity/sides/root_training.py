@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import reference_root as root
 from parity.draws import nudged
-from parity.sides.interface import Tree
+from parity.sides.interface import Pairs, Tree
+from parity.sides.root_pairs import nested
 from parity.sides.training import AfterStep, Step, ignore
 from parity.tasks.interface import Task
 
@@ -56,7 +57,12 @@ class RootTraining:
         """The global step after which each validation was made."""
         return self._training.run.val_steps
 
-    def epoch(self, after_step: AfterStep = ignore) -> None:
+    @property
+    def pool(self) -> Tensor:
+        """The designs from which pairs start: fixed for the run."""
+        return self._training.run.pool
+
+    def epoch(self, after_step: AfterStep = ignore, pairs: Sequence[Pairs] | None = None) -> None:
         """`reference_root.Training.epoch`."""
 
         def tell(training: root.Training, batch: root.Batch) -> None:
@@ -71,7 +77,7 @@ class RootTraining:
                 )
             )
 
-        self._training.epoch(tell)
+        self._training.epoch(tell, None if pairs is None else nested(pairs))
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """The model's own parameters."""

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from parity.sides.interface import Pairs, Tree
 from parity.tasks.interface import Task
+
+if TYPE_CHECKING:
+    from parity.sides.interface import Pairs, Tree
 
 __all__ = ["AfterStep", "Step", "Trainable", "Training", "ignore"]
 
@@ -70,8 +72,16 @@ class Training(Protocol):
     def val_steps(self) -> list[int]:
         """The global step after which each validation was made."""
 
-    def epoch(self, after_step: AfterStep = ignore) -> None:
-        """Trains the next epoch, validation included where one is due."""
+    @property
+    def pool(self) -> Tensor:
+        """(P, D), the designs from which the last epoch's pairs start."""
+
+    def epoch(self, after_step: AfterStep = ignore, pairs: Sequence[Pairs] | None = None) -> None:
+        """Trains the next epoch, validation included where one is due.
+
+        With `pairs`, one entry per function, it is trained on these: the pool is taken as always, but no Gaussian
+        process is fitted and nothing of its sampling is drawn, seeding included.
+        """
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """The model's own parameters, by state-dict name; hooks may be put on them."""

@@ -19,7 +19,7 @@ PLATEAU = {"factor": 0.5, "patience": 0, "threshold": 1e-4, "cooldown": 0, "min_
 
 def _run(*on: str, optimizer: dict[str, Any] = ADAM, accumulate: int = 2, steps: int = 4) -> tuple[list[float], float]:
     weight = nn.Parameter(torch.tensor([1.0, -2.0]))
-    updater = Updater([weight], optimizer, PLATEAU, accumulate, ALIGNED.toggled(*on))
+    updater = Updater({"weight": weight}, optimizer, PLATEAU, accumulate, ALIGNED.toggled(*on))
     weights = []
     for step in range(1, steps + 1):
         (weight * torch.tensor([30.0, 4.0 * step])).sum().backward()
