@@ -16,6 +16,7 @@ from parity.golden import GoldenError, GoldenFolder, judge_case
 from parity.ledger import load
 from parity.report import write_report
 from parity.results import document, plain_result, summary_lines
+from parity.runs import load_results
 from parity.session import Session, open_session
 from parity.sides import PROFILES, load_side, switches
 from parity.tasks import tfbind8
@@ -50,10 +51,11 @@ def check(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Compare and write the report."""
+    """Compare and write the report, with whole runs in it if a folder of them is given."""
+    runs = load_results(Path(options.runs)) if options.runs else None
     session = _session(options)
     rows = _explore(session)
-    page = write_report(document(session, [plain for _, plain in rows]), Path(options.out))
+    page = write_report(document(session, [plain for _, plain in rows]), Path(options.out), runs=runs)
     for line in summary_lines(plain for _, plain in rows):
         print(line)
     print(f"report: {page}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from parity import __version__
-from parity.cli import commands
+from parity.cli import commands, run
 from parity.components import REGISTRY
 from parity.sides import PROFILES, SIDES
 
@@ -16,7 +16,7 @@ __all__ = ["main"]
 _EPILOGUE = """exit codes:
   0  as expected: agreement, or differences that the ledger names and explains
   1  an unexpected difference
-  2  could not run: a wrong option, absent data, a folder that is not what it should be
+  2  could not run: a wrong option, absent data, a folder that is not what it should be; a training that diverged
 """
 
 
@@ -54,7 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     report = actions.add_parser("report", help="compare, and write the diagnostic report (HTML and JSON)")
     _session_options(report)
     report.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
+    report.add_argument("--runs", metavar="DIR", help="show these whole runs as well: what `parity run --out` wrote")
     report.set_defaults(run=commands.report)
+
+    run.add_parsers(actions)
 
     data = actions.add_parser("data", help="fetch, check or show the real designs")
     data_actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from parity.report import plots
+from parity.report.run_plots import run_figures
+from parity.runs.result import PERCENTILES
 from parity.verdict import Verdict
 
 __all__ = ["COLOURS", "render"]
@@ -34,8 +36,8 @@ MEANINGS: dict[str, str] = {
 }
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """The whole page as one string; nothing is loaded from anywhere."""
+def render(document: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The whole page as one string; nothing is loaded from anywhere. `runs`: the results behind `document["runs"]`."""
     results = document["results"]
     profiles = list(dict.fromkeys(r["profile"] for r in results))
     components = list(dict.fromkeys(r["component"] for r in results))
@@ -53,6 +55,8 @@ def render(document: Mapping[str, Any]) -> str:
         colours=COLOURS,
         meanings=MEANINGS,
         figures=plots.figures(document),
+        run_figures=plots.drawn(lambda: run_figures(runs)),
+        percentiles=PERCENTILES,
         ledger={entry["name"]: entry for entry in document["ledger"]},
     )
     return page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import matplotlib
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from parity.sides import Bridge, Side, load_side
 
-__all__ = ["figures"]
+__all__ = ["drawn", "figures"]
 
 _STYLE: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "path",
@@ -25,14 +25,20 @@ _STYLE: Any = {
 
 
 def figures(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Title, caption and SVG of every picture."""
-    with plt.rc_context(_STYLE):
-        drawn = [
+    """Title, caption and SVG of every picture of the components."""
+    return drawn(
+        lambda: [
             ("Share of the tolerance used", _USED_CAPTION, _tolerance_used(document)),
             ("Mean and variance of the bridge", _SCHEDULE_CAPTION, _schedules()),
             ("Standard deviation of each reverse step", _STEPS_CAPTION, _step_deviation()),
         ]
-        return [{"title": title, "caption": caption, "svg": _svg(figure)} for title, caption, figure in drawn]
+    )
+
+
+def drawn(draw: Callable[[], Iterable[tuple[str, str, Figure]]]) -> list[dict[str, Any]]:
+    """Titles, captions and figures, drawn in the report's style, as titles, captions and SVG."""
+    with plt.rc_context(_STYLE):
+        return [{"title": title, "caption": caption, "svg": _svg(figure)} for title, caption, figure in draw()]
 
 
 _USED_CAPTION = (

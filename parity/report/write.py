@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from parity.files import write_atomic
+from parity.runs import compare, rows
 
 __all__ = ["ReportUnavailable", "write_report"]
 
@@ -16,14 +18,18 @@ class ReportUnavailable(RuntimeError):
     """The page needs packages of the extra `report`, which are not installed."""
 
 
-def write_report(document: Mapping[str, Any], folder: Path) -> Path:
+def write_report(document: Mapping[str, Any], folder: Path, *, runs: Sequence[Mapping[str, Any]] | None = None) -> Path:
     """Write `report.json` and `index.html` into `folder` and return the page's path.
+
+    `runs`: results of whole runs as `parity.runs.load_results` reads them; with them the report has a section on them.
 
     Raises ReportUnavailable if the extra `report` (Jinja2, Matplotlib) is not installed; `report.json` is written all
     the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    if runs is not None:
+        document = {**document, "runs": _runs(runs)}
+    write_atomic(folder / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
     try:
         from parity.report.page import render
     except ModuleNotFoundError as error:
@@ -31,17 +37,15 @@ def write_report(document: Mapping[str, Any], folder: Path) -> Path:
             f"the page needs {error.name}: pip install 'parity-suite[report]'; {folder / 'report.json'} is written"
         ) from error
     page = folder / "index.html"
-    _replace(page, render(document))
+    write_atomic(page, render(document, runs or ()))
     return page
 
 
-def _replace(path: Path, text: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _runs(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Table, comparisons and every seed's percentiles; losses stay in the results' own files."""
+    kept = ("task", "size", "label", "seed", "nudge", "status", "reason", "scores", "best_offline", "timings")
+    return {
+        "rows": [asdict(row) for row in rows(results)],
+        "comparisons": [asdict(comparison) for comparison in compare(results)],
+        "results": [{key: result[key] for key in kept} for result in results],
+    }

@@ -1,6 +1,6 @@
 """Tasks: where designs, scores and oracles come from."""
 
-from parity.tasks.array_task import ArrayTask
+from parity.tasks.array_task import ArrayTask, NonFinite
 from parity.tasks.cache import DataCorrupt, DataUnavailable
 from parity.tasks.catalogue import load_task
 from parity.tasks.constants import CONSTANTS, TaskConstants, constants
@@ -11,6 +11,7 @@ __all__ = [
     "ArrayTask",
     "DataCorrupt",
     "DataUnavailable",
+    "NonFinite",
     "Task",
     "TaskConstants",
     "constants",

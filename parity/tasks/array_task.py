@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from parity.tasks.interface import Task
 from parity.tasks.logits import integers_to_logits, logits_to_integers, refuse_non_classes
 
-__all__ = ["ArrayTask", "NotDiscrete", "Oracle", "TableOracle", "refuse_non_finite"]
+__all__ = ["ArrayTask", "NonFinite", "NotDiscrete", "Oracle", "TableOracle", "refuse_non_finite"]
 
 Oracle = Callable[[NDArray[Any]], NDArray[Any]]
 """Scores (n,) or (n, 1) of designs (n, D), or of integers (n, L) for a discrete task."""
@@ -22,13 +22,17 @@ class NotDiscrete(ValueError, AttributeError):
     """Something that only discrete tasks have was asked of a continuous one."""
 
 
+class NonFinite(ValueError):
+    """Designs or scores hold NaN or infinity."""
+
+
 def refuse_non_finite(x: NDArray[np.generic], parameter: str = "x") -> None:
-    """ValueError if a design has NaN or infinity: an oracle would give a diverged model a plausible score."""
+    """`NonFinite` if a design has NaN or infinity: an oracle would give a diverged model a plausible score."""
     if not np.issubdtype(x.dtype, np.floating):
         return
     bad = ~np.isfinite(x).reshape(len(x), -1).all(axis=1)
     if bad.any():
-        raise ValueError(
+        raise NonFinite(
             f"{parameter}: {int(bad.sum())} of {len(x)} designs hold NaN or infinity, the first is row "
             f"{int(bad.argmax())}; only finite designs are scored"
         )

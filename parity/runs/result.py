@@ -1,0 +1,122 @@
+"""The result of one seed as a JSON document."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from parity import __version__
+from parity.runs.folder import RESULT, read_document
+from parity.runs.request import Request
+from parity.sides.interface import Tree
+from parity.sides.training import Training
+from parity.tasks.constants import constants
+from parity.tasks.interface import Task
+
+__all__ = ["PERCENTILES", "best_offline", "progress_of", "read_result", "result_of", "val_means"]
+
+PERCENTILES = {"p100": "100th", "p80": "80th", "p50": "50th"}
+"""Keys of the percentiles in a result, and their names."""
+
+_KEYS = {
+    "side", "version", "label", "switches", "task", "task_note", "size", "config", "unknown_entries", "seed", "dtype",
+    "device", "threads", "nudge", "versions", "status", "reason", "losses", "lr", "val_losses", "val_steps",
+    "global_step", "scores", "best_offline", "timings",
+}  # fmt: skip
+
+
+def result_of(
+    request: Request,
+    seed: int,
+    training: Training,
+    *,
+    test: Tree | None,
+    reason: str | None,
+    timings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The document, less its format. Without `test` the run diverged for `reason`; only finite losses are kept."""
+    losses = _finite(training.losses)
+    means = val_means(training.val_losses)
+    kept = len(list(itertools.takewhile(lambda mean: mean is None or math.isfinite(mean), means)))
+    return {
+        "side": request.side.name,
+        "version": request.side.version,
+        "label": request.label,
+        "switches": list(request.switches),
+        "task": request.task.name,
+        "task_note": request.task_note,
+        "size": request.size,
+        "config": dict(request.config),
+        "unknown_entries": list(request.unknown_entries),
+        "seed": seed,
+        "dtype": request.dtype,
+        "device": request.device,
+        "threads": request.threads,
+        "nudge": request.nudge,
+        "versions": {
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "parity": __version__,
+        },
+        "status": "finished" if test is not None else "diverged",
+        "reason": reason,
+        "losses": losses,
+        "lr": list(training.lr)[: len(losses)],
+        "val_losses": means[:kept],
+        "val_steps": list(training.val_steps)[:kept],
+        "global_step": len(losses),
+        "scores": None if test is None else _scores(test),
+        "best_offline": best_offline(request.task, request.config),
+        "timings": dict(timings),
+    }
+
+
+def progress_of(training: Training, epochs_s: Sequence[float | None], resumed: int) -> dict[str, Any]:
+    """Where a run stands, for whoever looks into its folder, and its timings so far."""
+    means = val_means(training.val_losses)
+    return {
+        "epochs_done": training.epochs_done,
+        "n_epochs": training.n_epochs,
+        "global_step": len(training.losses),
+        "loss": training.losses[-1] if training.losses else None,
+        "val_loss": means[-1] if means else None,
+        "epochs_s": list(epochs_s),
+        "resumed": resumed,
+    }
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A result file. Raises ValueError naming the file if it was cut short or is something else."""
+    document = read_document(path, RESULT)
+    missing = _KEYS - set(document)
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; start this seed over with --fresh")
+    return document
+
+
+def val_means(val_losses: Sequence[Sequence[float]]) -> list[float | None]:
+    """The mean that each validation reports; None where there was no validation pair."""
+    return [sum(losses) / len(losses) if losses else None for losses in val_losses]
+
+
+def best_offline(task: Task, config: Mapping[str, Any]) -> float:
+    """The best offline score on the scale of the results: (max y - y_min)/(y_max - y_min)."""
+    known = constants(str(config["task"]["name"]))
+    return (float(task.y.max()) - known.y_min) / (known.y_max - known.y_min)
+
+
+def _finite(values: Sequence[float]) -> list[float]:
+    return list(itertools.takewhile(math.isfinite, values))
+
+
+def _scores(test: Tree) -> dict[str, Any]:
+    percentiles = [float(value) for value in test["percentiles"]]
+    return {**dict(zip(PERCENTILES, percentiles, strict=True)), "all": [float(score) for score in test["scores"]]}

@@ -1,0 +1,104 @@
+"""What the command line says about a configuration: `--set`, `--seeds`, and whether it fits the task."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from parity.tasks.constants import CONSTANTS
+
+__all__ = ["check_task_name", "digest", "entries", "merged", "parse_seeds", "parse_settings", "plain"]
+
+_LARGEST_SEED = 2**32 - 1  # NumPy's
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0-7`, `0,3`, `0` or a mixture, in the order given, each once. Raises ValueError for anything else."""
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+            raise ValueError(f"--seeds {text!r}: expected numbers and ranges such as 0-7 or 0,3, got {part.strip()!r}")
+        start, end = int(first), int(last or first)
+        if not start <= end <= _LARGEST_SEED:
+            raise ValueError(f"--seeds {text!r}: {part.strip()} must rise and end at {_LARGEST_SEED} or before")
+        seeds |= dict.fromkeys(range(start, end + 1))
+    return tuple(seeds)
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """`training.n_epochs=3` as {"training.n_epochs": 3}; values are YAML. Raises ValueError naming the option."""
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, equals, written = text.partition("=")
+        if not equals or not all(name.split(".")):
+            raise ValueError(f"--set {text!r}: expected NAME=VALUE such as training.n_epochs=3")
+        try:
+            value = yaml.safe_load(written)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {text!r}: the value is no YAML: {' '.join(str(error).split())}") from error
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not isinstance(value, bool | int | float | str) or not finite:
+            raise ValueError(f"--set {text!r}: expected a finite number, true, false or a text, got {value!r}")
+        settings[name] = value
+    return settings
+
+
+def merged(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with the entries of the dotted names set. Raises ValueError where a name leads through a value."""
+    result = copy.deepcopy(dict(config))
+    for name, value in settings.items():
+        *sections, last = name.split(".")
+        section = result
+        for part in sections:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ValueError(f"{name}: {part} is a value in this configuration, not a section")
+        if isinstance(section.get(last), dict):
+            raise ValueError(f"{name} is a section in this configuration; it holds {', '.join(section[last])}")
+        section[last] = value
+    return result
+
+
+def entries(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no section, with its dotted name."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from entries(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def plain(config: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The configuration as JSON holds it. Raises ValueError naming the source for NaN and infinity."""
+    try:
+        result: dict[str, Any] = json.loads(json.dumps(config, default=str, allow_nan=False))
+    except ValueError as error:
+        raise ValueError(f"{source}: an entry is NaN or infinite; allowed are finite numbers ({error})") from error
+    return result
+
+
+def digest(tree: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that tell configurations apart."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def check_task_name(config: Mapping[str, Any], task_name: str) -> None:
+    """`task.name` decides on the range by which both sides normalise scores: it must be the range of the task run.
+
+    Raises ValueError if it is another one.
+    """
+    named, run = CONSTANTS.get(str(config["task"]["name"])), CONSTANTS.get(task_name)
+    if named is None or run is None or (named.y_min, named.y_max) == (run.y_min, run.y_max):
+        return
+    raise ValueError(
+        f"config: task.name is {named.name}, whose scores run from {named.y_min:g} to {named.y_max:g}; those of "
+        f"--task {run.name} run from {run.y_min:g} to {run.y_max:g}. They must be the same: choose the other task, or "
+        "--set task.name"
+    )

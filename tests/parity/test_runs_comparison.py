@@ -1,0 +1,161 @@
+"""Comparing result documents: equal, within rounding, beyond it, not known; and the table of them."""
+
+import copy
+import json
+
+import pytest
+
+from parity.runs import compare, load_results, rows
+from parity.runs.comparison import Standing
+from parity.runs.folder import RESULT, write_document
+from parity.runs.table import text
+
+
+def result(label, seed, p100, p80=0.6, p50=0.5, *, nudge=None, **changes):
+    scores = {"p100": p100, "p80": p80, "p50": p50, "all": [p100, p80, p50]}
+    return {
+        "format": RESULT, "side": label, "version": "1", "label": label, "switches": [], "task": "TFBind8-Exact-v0",
+        "task_note": "", "size": "desk", "config": {"a": 1}, "unknown_entries": [], "seed": seed, "dtype": "float32",
+        "device": "cpu", "threads": 1, "nudge": nudge, "versions": {}, "status": "finished", "reason": None,
+        "losses": [1.0, 0.5], "lr": [0.1, 0.1], "val_losses": [0.7], "val_steps": [2], "global_step": 2,
+        "scores": scores, "best_offline": 0.44,
+        "timings": {"train_s": 2.0, "epochs_s": [2.0], "test_s": 1.0, "resumed": 0},
+    } | changes  # fmt: skip
+
+
+def diverged(label, seed, **changes):
+    return result(label, seed, 0.0, status="diverged", reason="the loss is nan", **changes) | {"scores": None}
+
+
+ROOT = [result("root", 0, 0.90), result("root", 1, 0.80)]
+NUDGED = [result("root-nudge1", 0, 0.92, nudge=1), result("root-nudge2", 1, 0.78, 0.61, nudge=2)]
+
+
+def only(results):
+    (comparison,) = compare(results)
+    return comparison
+
+
+def test_equal_percentiles_agree_without_any_nudged_run():
+    comparison = only([*ROOT, result("ggfm-aligned", 0, 0.90), result("ggfm-aligned", 1, 0.80)])
+    assert comparison.standing is Standing.EQUAL
+    assert comparison.seeds == (0, 1)
+    assert comparison.rounding is None
+    assert comparison.sentence == (
+        "ggfm-aligned and root agree within what rounding allows: every percentile is equal over seeds 0-1."
+    )
+
+
+def test_within_twice_what_the_nudged_reference_does_rounding_explains_it():
+    candidate = [result("ggfm-aligned", 0, 0.86, 0.61), result("ggfm-aligned", 1, 0.80)]  # mean 0.02 and 0.005
+    comparison = only([*ROOT, *NUDGED, *candidate])
+    assert comparison.standing is Standing.WITHIN
+    assert comparison.nudges == (1, 2)
+    assert comparison.candidate["p100"].mean == pytest.approx(0.02)
+    assert comparison.candidate["p100"].largest == pytest.approx(0.04)
+    assert comparison.rounding["p100"].mean == pytest.approx(0.02)
+    assert comparison.rounding["p80"].mean == pytest.approx(0.005)
+    assert "no percentile differs by more than 2 times what moving root within rounding does" in comparison.sentence
+
+
+def test_beyond_that_the_worst_percentile_is_named():
+    candidate = [result("ggfm-described", 0, 0.90, 0.5), result("ggfm-described", 1, 0.75)]
+    comparison = only([*ROOT, *NUDGED, *candidate])
+    assert comparison.standing is Standing.BEYOND
+    assert comparison.sentence == (
+        "ggfm-described differs from root by more than rounding allows: over seeds 0-1, the 80th percentile differs "
+        "by 0.0500 on average, root moved within rounding by 0.0050."
+    )
+
+
+def test_one_percentile_beyond_is_enough_where_rounding_does_nothing_to_it():
+    comparison = only([*ROOT, *NUDGED, result("ggfm-aligned", 0, 0.90, p50=0.501)])
+    assert comparison.standing is Standing.BEYOND
+    assert "seed 0, the 50th percentile" in comparison.sentence
+
+
+def test_without_nudged_runs_a_difference_is_not_known_to_be_rounding():
+    comparison = only([*ROOT, result("ggfm-aligned", 1, 0.81)])
+    assert comparison.standing is Standing.UNKNOWN
+    assert "not known" in comparison.sentence
+    assert "the 100th percentile differs by 0.0100 on average over seed 1" in comparison.sentence
+
+
+def test_a_run_that_diverged_on_one_side_alone_is_beyond_rounding():
+    comparison = only([*ROOT, *NUDGED, diverged("ggfm-aligned", 0), result("ggfm-aligned", 1, 0.80)])
+    assert comparison.standing is Standing.BEYOND
+    assert "of seed 0, only one of both finished" in comparison.sentence
+    assert comparison.seeds == (1,)
+
+
+def test_seeds_that_diverged_on_both_sides_say_nothing():
+    comparison = only([diverged("root", 0), diverged("ggfm-aligned", 0)])
+    assert comparison.standing is Standing.UNKNOWN
+    assert comparison.candidate == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{"task": "x"}, {"size": "published"}, {"config": {"a": 2}}, {"dtype": "float64"}, {"device": "cuda"}]
+)
+def test_other_conditions_are_not_compared(change):
+    assert compare([*ROOT, result("ggfm-aligned", 0, 0.9, **change)]) == []
+
+
+def test_without_a_shared_seed_or_without_root_there_is_nothing_to_compare():
+    assert compare([*ROOT, result("ggfm-aligned", 5, 0.9)]) == []
+    assert compare([result("ggfm-aligned", 5, 0.9)]) == []
+    assert compare(ROOT) == []
+
+
+def test_the_comparison_leaves_the_documents_alone():
+    documents = [*ROOT, *NUDGED, result("ggfm-aligned", 0, 0.9)]
+    before = copy.deepcopy(documents)
+    compare(documents)
+    assert documents == before
+
+
+def test_a_row_sums_up_the_seeds_that_finished():
+    (row,) = rows([*ROOT, diverged("root", 2)])
+    assert (row.seeds, row.diverged) == ((0, 1), (2,))
+    assert row.p100_mean == pytest.approx(0.85)
+    assert row.p100_std == pytest.approx(0.05)
+    assert (row.p80_mean, row.p50_mean, row.train_s) == (0.6, 0.5, 2.0)
+    (row,) = rows([diverged("root", 2)])
+    assert row.p100_mean is None
+
+
+def test_the_table_in_text_shows_rows_differences_and_judgement():
+    documents = [*ROOT, *NUDGED, result("ggfm-aligned", 0, 0.86), diverged("ggfm-described", 1)]
+    lines = text(rows(documents), compare(documents))
+    assert lines[0].split() == ["task", "size", "label", "seeds", "100th", "mean", "std", "80th", "50th", "train", "s"]
+    assert lines[1].split() == ["TFBind8-Exact-v0", "desk", "root", "2", "0.8500", "0.0500", "0.6000", "0.5000", "2"]
+    assert any("0 + 1 diverged" in line and line.split()[-5:-1] == ["-"] * 4 for line in lines)
+    assert any(line.startswith("TFBind8-Exact-v0 desk: ggfm-aligned and root agree") for line in lines)
+    assert any(line.split() == ["ggfm-aligned", *["0.0400", "(0.0400)"], *["0.0000", "(0.0000)"] * 2] for line in lines)
+    assert any(line.split()[:3] == ["root,", "nudged", "(2)"] for line in lines)
+
+
+def written(folder, document):
+    folder.mkdir(parents=True)
+    write_document(folder / "result.json", RESULT, document)
+
+
+def test_results_are_found_below_a_folder_root_first(tmp_path):
+    for number, document in enumerate([result("ggfm-aligned", 0, 0.9), *NUDGED, *ROOT[::-1]]):
+        written(tmp_path / str(number), document)
+    found = [(document["label"], document["seed"]) for document in load_results(tmp_path)]
+    assert found == [("root", 0), ("root", 1), ("root-nudge1", 0), ("root-nudge2", 1), ("ggfm-aligned", 0)]
+
+
+def test_a_folder_without_sound_results_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="nowhere is no folder"):
+        load_results(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"holds no result\.json"):
+        load_results(tmp_path)
+    written(tmp_path / "a", ROOT[0])
+    written(tmp_path / "b", ROOT[0])
+    with pytest.raises(ValueError, match="results of the same run"):
+        load_results(tmp_path)
+    (tmp_path / "b" / "result.json").write_text(json.dumps(ROOT[1])[:40])
+    with pytest.raises(ValueError, match=r"b.result\.json cannot be read, or was cut short"):
+        load_results(tmp_path)
