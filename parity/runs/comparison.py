@@ -1,8 +1,8 @@
 """Whether a candidate's scores are the reference's within what rounding allows.
 
-One unit in the last place, anywhere, grows over thousands of updates into another final score. How far is measured:
-runs of the reference itself, moved within rounding (`--nudge`), against the reference. A candidate that is as near to
-the reference as those, seed by seed, cannot be told from it.
+One unit in the last place, anywhere, grows over thousands of updates into another final score. What rounding does is
+measured: runs of the reference itself, moved within rounding (`--nudge`). A candidate that differs by rounding only is
+one more of these, which `parity.runs.exchange` tests, seed by seed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from parity.runs.exchange import shift_p_value, smallest_p_value
 from parity.runs.result import PERCENTILES
 from parity.runs.settings import digest
 
-__all__ = ["FACTOR", "Comparison", "Distance", "Standing", "compare", "conditions_key"]
+__all__ = ["FALSE_ALARMS", "Comparison", "Distance", "Standing", "compare", "conditions_key"]
 
-FACTOR = 2.0
-"""A candidate's mean difference may be this many times the nudged reference's: both are means over few seeds."""
+FALSE_ALARMS = 0.01
+"""How often a candidate that differs by rounding only is called different, all percentiles together."""
 
 _REFERENCE = "root"
 
@@ -45,7 +46,8 @@ class Comparison:
     """A candidate against the reference over the seeds that both finished.
 
     `candidate` and `rounding` hold a `Distance` per percentile; `rounding` is that of the nudged reference, None where
-    there is none. `sentence` is the judgement in words.
+    there is none; `p_values` are those of `parity.runs.exchange`, over seeds with nudged runs. `sentence` is the
+    judgement in words.
     """
 
     task: str
@@ -55,6 +57,7 @@ class Comparison:
     nudges: tuple[int, ...]
     candidate: dict[str, Distance]
     rounding: dict[str, Distance] | None
+    p_values: dict[str, float] | None
     standing: Standing
     sentence: str
 
@@ -94,6 +97,7 @@ def _compared(
     moved = [r for r in nudged if _finished(r) and _finished(reference[r["seed"]])]
     distances = _distances(reference, [candidate[s] for s in seeds])
     rounding = _distances(reference, moved) if moved else None
+    p_values, smallest = _tested(reference, candidate, seeds, moved)
     any_result = next(iter(candidate.values()))
     label = any_result["label"]
     if alone:
@@ -104,7 +108,7 @@ def _compared(
     elif not seeds:
         standing, sentence = Standing.UNKNOWN, f"{label} and root: not known, no shared seed finished on either side."
     else:
-        standing, sentence = _judged(label, seeds, distances, rounding)
+        standing, sentence = _judged(label, seeds, distances, p_values, smallest)
     return Comparison(
         task=any_result["task"],
         size=any_result["size"],
@@ -113,33 +117,53 @@ def _compared(
         nudges=tuple(sorted({r["nudge"] for r in moved})),
         candidate=distances,
         rounding=rounding,
+        p_values=p_values,
         standing=standing,
         sentence=sentence,
     )
 
 
+def _tested(
+    reference: Mapping[int, Mapping[str, Any]],
+    candidate: Mapping[int, Mapping[str, Any]],
+    seeds: Sequence[int],
+    moved: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, float] | None, float]:
+    """The p-value of each percentile, and the smallest that so many runs can give. Only seeds with a nudge count."""
+    others = {seed: [reference[seed], *(r for r in moved if r["seed"] == seed)] for seed in seeds}
+    runs = [[candidate[seed], *rest] for seed, rest in others.items() if len(rest) > 1]
+    if not runs:
+        return None, 1.0
+    tested = {key: shift_p_value([[r["scores"][key] for r in of_seed] for of_seed in runs]) for key in PERCENTILES}
+    return tested, smallest_p_value([len(of_seed) for of_seed in runs])
+
+
 def _judged(
-    label: str, seeds: Sequence[int], candidate: Mapping[str, Distance], rounding: Mapping[str, Distance] | None
+    label: str,
+    seeds: Sequence[int],
+    candidate: Mapping[str, Distance],
+    p_values: Mapping[str, float] | None,
+    smallest: float,
 ) -> tuple[Standing, str]:
-    over = f"over {_listed(seeds)}"
+    over, level = f"over {_listed(seeds)}", FALSE_ALARMS / len(PERCENTILES)
     if all(distance.largest == 0 for distance in candidate.values()):
         return Standing.EQUAL, f"{label} and root agree within what rounding allows: every percentile is equal {over}."
-    if rounding is None:
+    if p_values is None or smallest > level:
         worst = max(PERCENTILES, key=lambda key: candidate[key].mean)
         return Standing.UNKNOWN, (
             f"{label} and root: not known whether rounding explains it; the {PERCENTILES[worst]} percentile differs by "
-            f"{candidate[worst].mean:.4f} on average {over}, with no run of root under --nudge to tell by."
+            f"{candidate[worst].mean:.4f} on average {over}, with too few runs of root under --nudge to tell by."
         )
-    beyond = [key for key in PERCENTILES if candidate[key].mean > FACTOR * rounding[key].mean]
-    if not beyond:
+    worst = min(PERCENTILES, key=lambda key: p_values[key])
+    shown = f"smallest p-value {p_values[worst]:.4f}, {PERCENTILES[worst]} percentile"
+    if p_values[worst] > level:
         return Standing.WITHIN, (
-            f"{label} and root agree within what rounding allows: {over}, no percentile differs by more than "
-            f"{FACTOR:g} times what moving root within rounding does."
+            f"{label} and root agree within what rounding allows: {over} it cannot be told from root moved within "
+            f"rounding ({shown})."
         )
-    worst = max(beyond, key=lambda key: candidate[key].mean - FACTOR * rounding[key].mean)
     return Standing.BEYOND, (
-        f"{label} differs from root by more than rounding allows: {over}, the {PERCENTILES[worst]} percentile "
-        f"differs by {candidate[worst].mean:.4f} on average, root moved within rounding by {rounding[worst].mean:.4f}."
+        f"{label} differs from root by more than rounding allows: {over} it is shifted further from root than runs of "
+        f"root moved within rounding are from each other ({shown})."
     )
 
 

@@ -81,6 +81,8 @@ def text(table: Sequence[Row], comparisons: Sequence[Comparison]) -> list[str]:
         head = ("mean (largest) difference from root", *PERCENTILES.values())
         pairs = [(comparison.label, comparison.candidate), (nudged, comparison.rounding)]
         body = [(name, *(f"{d[key].mean:.4f} ({d[key].largest:.4f})" for key in PERCENTILES)) for name, d in pairs if d]
+        if comparison.p_values:
+            body.append(("p-value", *(f"{comparison.p_values[key]:.4f}" for key in PERCENTILES)))
         lines += [f"  {line}" for line in _aligned([head, *body], words=1)]
     return lines
 

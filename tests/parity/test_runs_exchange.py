@@ -1,0 +1,43 @@
+"""The permutation test: exact where it can be counted by hand, honest in its error rates."""
+
+import numpy as np
+import pytest
+
+from parity.runs.exchange import shift_p_value, smallest_p_value
+
+
+def test_the_p_value_is_the_share_of_relabellings_that_shift_as_far():
+    assert shift_p_value([[3.0, 1.0, 2.0]]) == pytest.approx(2 / 3)  # 3 and 1 lie equally far from the rest
+    assert shift_p_value([[2.0, 1.0, 3.0]]) == 1.0
+    assert shift_p_value([[3.0, 1.0, 2.0], [30.0, 10.0, 20.0]]) == pytest.approx(2 / 9)
+
+
+def test_equal_scores_give_a_p_value_of_one():
+    assert shift_p_value([[0.5] * 4] * 8) == 1.0
+
+
+def test_no_p_value_is_smaller_than_the_smallest():
+    runs = [[9.0, 1.0, 2.0, 1.5]] * 4
+    assert shift_p_value(runs) == smallest_p_value([4] * 4) == 1 / 256
+
+
+def test_many_seeds_are_drawn_instead_of_counted():
+    scores = np.random.default_rng(1).normal(size=(12, 4))
+    by_hand = shift_p_value(scores[:6].tolist())
+    assert 0 < by_hand <= 1
+    shifted = scores + np.array([5.0, 0, 0, 0])
+    assert shift_p_value(scores.tolist()) > 0.01
+    assert shift_p_value(shifted.tolist()) < 1e-4
+    assert shift_p_value(scores.tolist()) == shift_p_value(scores.tolist())
+
+
+def rejected(shift, level=0.01 / 3, trials=300):
+    generator = np.random.default_rng(0)
+    scores = generator.normal(size=(trials, 8, 4))
+    scores[:, :, 0] += shift
+    return np.mean([shift_p_value(trial.tolist()) <= level for trial in scores])
+
+
+def test_error_rates_with_eight_seeds_and_two_nudges_are_as_documented():
+    assert rejected(0.0) <= 0.01
+    assert rejected(2.0) >= 0.85
