@@ -39,8 +39,8 @@ def smallest_p_value(counts: Sequence[int]) -> float:
 
 
 def _shifts(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return scores - (scores.sum() - scores) / (len(scores) - 1)
+    return np.asarray(scores - (scores.sum() - scores) / (len(scores) - 1))
 
 
 def _reaches(sums: NDArray[np.float64], observed: float) -> NDArray[np.bool_]:
-    return np.abs(sums) >= observed - 1e-12  # sums of the same numbers in another order
+    return np.asarray(np.abs(sums) >= observed - 1e-12)  # sums of the same numbers in another order
