@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ __all__ = ["TEST", "record_timeline", "seen_at", "step_of"]
 
 TEST = "test"
 
+_BATCH = ("x_high", "y_high", "x_low", "y_low")
+
 
 def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None = None, *, test: bool = True) -> Tree:
     """Runs `training` to its end and writes down what happened at each global step k, under `step<k>/`.
@@ -25,9 +28,9 @@ def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None 
     rate of this step); `weights` and `evaluation` (flat: the weights, and those that validation would use) afterwards.
 
     What comes before an epoch's first batch stands at that step: `pool`, and `before<j>/<kind>`, the draws of pair
-    sampling and of the loader. What comes after its last stands at that one: `validation/loss` and
-    `validation/draw<j>/<kind>`. `step0/weights` are the initial weights; the test is under `test/`. Names sort in the
-    order of time. `pairs`: per epoch, per function, in place of sampled ones.
+    sampling and of the loader. What comes after its last stands at that one: `validation/draw<j>/<kind>` and
+    `validation/loss`. `step0/weights` are the initial weights; the test is under `test/`. The tree is in the order of
+    time. `pairs`: per epoch, per function, in place of sampled ones.
 
     If training raises, the tree ends with `step<k>/raised`, k the first step of that epoch; the test, `test/raised`.
     """
@@ -47,7 +50,7 @@ def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None 
     for name in parameters:
         keep(name)
 
-    k = 0
+    k = first_of_epoch = 0
     with DrawMode() as mode:
 
         def after_step(step: Step) -> None:
@@ -55,8 +58,11 @@ def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None 
             k = step.global_step
             draws = _taken(mode)
             first = _own_draws(draws, len(step.batch["y_high"]))
-            tree.update(_drawn(k, "before", draws[:first]) | _drawn(k, "draw", draws[first:]))
-            tree.update({_name(k, f"batch/{end}"): values.clone() for end, values in step.batch.items()})
+            if k == first_of_epoch:
+                tree[_name(k, "pool")] = training.pool.clone()
+            tree.update(_drawn(k, "before", draws[:first]))
+            tree.update({_name(k, f"batch/{end}"): step.batch[end].clone() for end in _BATCH})
+            tree.update(_drawn(k, "draw", draws[first:]))
             tree[_name(k, "loss")] = torch.tensor(step.loss, dtype=torch.float64)
             tree[_name(k, "lr")] = step.lr
             tree[_name(k, "gradient")] = _flat({name: gradients[name] for name in parameters if name in gradients})
@@ -69,7 +75,6 @@ def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None 
                 first_of_epoch, validations = k + 1, len(training.val_losses)
                 reached = _name(first_of_epoch, "raised")
                 training.epoch(after_step, None if pairs is None else pairs[epoch])
-                tree[_name(first_of_epoch, "pool")] = training.pool.clone()
                 tree.update(_drawn(k, "validation/draw", _taken(mode)))
                 if len(training.val_losses) > validations:
                     tree[_name(k, "validation/loss")] = torch.tensor(training.val_losses[-1], dtype=torch.float64)
@@ -90,10 +95,16 @@ def step_of(name: str) -> int | str:
 
 
 def seen_at(left: Tree, right: Tree) -> tuple[int | str, str] | None:
-    """The earliest step at which two timelines part by a bit, and the leaf in which; None if they never do."""
-    for name in sorted({*left, *right}):
-        if name not in left or name not in right or _differ(left[name], right[name]):
+    """The earliest step at which two timelines part by a bit, and the leaf in which; None if they never do.
+
+    Where one records what the other does not, the leaf is that of the earlier step.
+    """
+    for a, b in zip_longest(left, right):
+        if a is None or b is None or a != b:
+            name = min((name for name in (a, b) if name is not None), key=lambda name: name.split("/", 1)[0])
             return step_of(name), name
+        if _differ(left[a], right[b]):
+            return step_of(a), a
     return None
 
 

@@ -1,6 +1,7 @@
-"""Each switch, turned on alone, parts from the aligned run at the step where it first can matter, and not before.
+"""Each switch, turned on alone, parts from ROOT's run at the step where it first can matter, in what it acts on.
 
-That step is read off the aligned run itself, which the component `training_steps` holds to ROOT's.
+That step is read off ROOT's run itself; before it every draw, batch, loss, gradient, rate and weight is equal to the
+bit. A switch that acts outside of training and test never parts the runs: only the component that owns it sees it.
 """
 
 from __future__ import annotations
@@ -8,16 +9,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 
 from parity.components import component
-from parity.components.training import small_run
 from parity.ledger import Entry
 from parity.outcome import cast
 from parity.session import Session
-from parity.sides import load_side
+from parity.sides import Side, load_side
 from parity.sides.interface import Tree
 from parity.timeline import TEST, record_timeline, seen_at, step_of
 
@@ -73,65 +74,77 @@ def _first_empty_epoch(run: Tree) -> Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A run in which the switch can matter, and the step at which it first does: 0 are the initial weights, None is
-    never (then the switch acts outside of training and test, and the component that owns it is the only one to see it).
-    `empty`: the epoch that is given no pairs."""
+    """A run in which the switch can matter: the leaf it acts on, and the step at which it first does.
 
+    `leaf` is a shell pattern; None: the switch never parts the runs. Step 0 are the initial weights. Runs are given
+    their pairs, since sampled ones differ by rounding; `empty` is the epoch that is given none.
+    """
+
+    leaf: str | None
     expected: Callable[[Tree], Step]
     changes: Mapping[str, Any] = field(default_factory=dict)
     empty: int | None = None
 
 
+_NEVER = Scenario(None, _at(None))
 _NOISE = {"objective": "noise", "batch_size": 4, "dim": 4}
 """The other objectives work where the batch size is D, in every batch."""
 
 SCENARIOS = {
-    "pool": Scenario(_at(1)),
-    "trajectory": Scenario(_at(None)),
-    "split": Scenario(_at(1)),
-    "loader": Scenario(_at(1)),
-    "batch_size": Scenario(_at(1)),
-    "accumulation": Scenario(_first_batch_without_update),
-    "optimiser": Scenario(_first_update, {"optimizer": "RMSProp", "accumulate": 3}),
-    "scheduler": Scenario(_first_reduced_rate),
-    "grad_clip": Scenario(_first_clipped_update, {"loss_type": "l2", "max_var": 150.0}),
-    "ema": Scenario(_first_lagging_average),
-    "encoding": Scenario(_at(None), {"source": "discrete", "task_name": "TFBind10-Exact-v0"}),
-    "noise_eps": Scenario(_at(TEST), _NOISE),
-    "logged_x0": Scenario(_at(None), _NOISE),
-    "clamp": Scenario(_at(TEST), {"sample_step": 30}),
-    "step_seed": Scenario(_at(1)),
-    "guidance": Scenario(_at(1)),
-    "init": Scenario(_at(0)),
-    "steps_buffer": Scenario(_at(None)),
-    "empty_epoch": Scenario(_first_empty_epoch, {"epochs": 3}, empty=1),
-    "target": Scenario(_at(TEST)),
+    "pool": Scenario("*/pool", _at(1)),
+    "trajectory": _NEVER,
+    "split": Scenario("*/batch/*", _at(1)),
+    "loader": Scenario("*/before*", _at(1)),
+    "batch_size": Scenario("*/batch/*", _at(1)),
+    "accumulation": Scenario("*/weights", _first_batch_without_update),
+    "optimiser": Scenario("*/weights", _first_update, {"optimizer": "RMSProp", "accumulate": 3}),
+    "scheduler": Scenario("*/lr", _first_reduced_rate, {"epochs": 4, "patience": 0}),
+    "grad_clip": Scenario("*/weights", _first_clipped_update, {"loss_type": "l2", "max_var": 150.0}),
+    "ema": Scenario("*/evaluation", _first_lagging_average),
+    "encoding": Scenario(None, _at(None), {"source": "discrete", "task_name": "TFBind10-Exact-v0"}),
+    "noise_eps": Scenario("test/high", _at(TEST), _NOISE),
+    "logged_x0": Scenario(None, _at(None), _NOISE),
+    "clamp": Scenario("test/*", _at(TEST), {"sample_step": 30}),
+    "step_seed": Scenario("*/draw*", _at(1)),
+    "guidance": Scenario("*/draw*", _at(1)),
+    "init": Scenario("*/weights", _at(0)),
+    "steps_buffer": _NEVER,
+    "empty_epoch": Scenario("*/raised", _first_empty_epoch, {"epochs": 3}, empty=1),
+    "target": Scenario("test/high_cond", _at(TEST)),
 }
 
+_LATER = (
+    _first_update, _first_reduced_rate, _first_clipped_update, _first_lagging_average, _first_empty_epoch,
+)  # fmt: skip
+"""What comes after the first step; a run in which it does not tells nothing."""
 
-def _timeline(scenario: Scenario, on: list[str], session: Session) -> Tree:
+
+def _timeline(side: Side, scenario: Scenario, session: Session) -> Tree:
     steps = component("training_steps")
-    params = {**steps.examples[0], **scenario.changes}
-    pairs = None
+    given = steps.build({**steps.examples[0], **scenario.changes}, session.context)
+    given = cast(given, device=session.context.device)
+    pairs = given.pop("pairs")
     if scenario.empty is not None:
-        pairs = steps.build(params, session.context)["pairs"]
-        pairs[scenario.empty] = [{end: values[:0] for end, values in pairs[scenario.empty][0].items()}]
-    given = cast(small_run(params, session.context), device=session.context.device)
+        pairs[scenario.empty] = [{end: v[:0] for end, v in function.items()} for function in pairs[scenario.empty]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that an epoch is skipped is said in a warning
-        return record_timeline(load_side("ggfm", "aligned", on=on).start_training(**given), pairs)
+        return record_timeline(side.start_training(**given), pairs)
+
+
+def _before_test(run: Tree) -> Tree:
+    return {name: leaf for name, leaf in run.items() if step_of(name) != TEST}
 
 
 def test_the_switch_alone_is_seen_at_the_step_where_it_first_can_matter(
     difference: Entry, parity_session: Session
 ) -> None:
     scenario = SCENARIOS[difference.name]
-    aligned = _timeline(scenario, [], parity_session)
-    expected = scenario.expected(aligned)
-    seen = seen_at(aligned, _timeline(scenario, [difference.name], parity_session))
+    root = _timeline(parity_session.reference, scenario, parity_session)
+    expected = scenario.expected(root)
+    assert scenario.expected not in _LATER or expected not in (None, 0, 1), f"the run tells nothing: {expected}"
+    aligned = _timeline(load_side("ggfm", "aligned"), scenario, parity_session)
+    assert seen_at(_before_test(root), _before_test(aligned)) is None
+
+    seen = seen_at(aligned, _timeline(load_side("ggfm", "aligned", on=[difference.name]), scenario, parity_session))
     assert (seen[0] if seen else None) == expected, f"{difference.name}: expected at step {expected}, seen at {seen}"
-    conditional = scenario.expected in (
-        _first_reduced_rate, _first_clipped_update, _first_lagging_average, _first_empty_epoch, _first_update,
-    )  # fmt: skip
-    assert expected != 1 or not conditional, "the run shows the switch at once: it does not tell early from late"
-    assert expected is not None or not conditional, "the run never comes to the point where the switch matters"
+    assert seen is None or fnmatchcase(seen[1], scenario.leaf or ""), f"{difference.name}: seen in {seen[1]}"

@@ -28,6 +28,7 @@ def _params(draw: st.DrawFn) -> dict[str, Any]:
         "use_ema": draw(st.booleans(), label="EMA"),
         "start_ema_step": draw(st.sampled_from([4, 1, 6]), label="start_ema_step"),
         "patience": draw(st.integers(0, 2), label="patience"),
+        "cooldown": draw(st.integers(0, 2), label="cooldown"),
         "val_frac": draw(st.sampled_from([0.1, 0.0, 0.3]), label="val_frac"),
         "validation_interval": draw(st.integers(1, 2), label="validation_interval"),
         "epochs": draw(st.integers(1, 3), label="epochs"),

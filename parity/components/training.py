@@ -65,7 +65,7 @@ def _full_config(params: Params, image_size: int) -> dict[str, Any]:
                     "factor": 0.5,
                     "patience": params.get("patience", 1),
                     "threshold": 1e-4,
-                    "cooldown": 1,
+                    "cooldown": params.get("cooldown", 1),
                     "min_lr": 5e-7,
                 },
             },

@@ -78,8 +78,10 @@ def test_timelines_part_at_their_earliest_difference():
     assert seen_at(run, dict(run)) is None
     assert seen_at(run, run | {"test/high": torch.ones(2)}) == ("test", "test/high")
     assert seen_at(run, run | {"test/high": torch.ones(2), "step000002/lr": 0.2}) == (2, "step000002/lr")
-    assert seen_at(run, run | {"step000001/draw000/normal": torch.zeros(1)})[0] == 1
+    more = {"step000001/loss": torch.tensor(1.0), "step000001/validation/loss": torch.zeros(1)} | run
+    assert seen_at(run, more) == (1, "step000001/validation/loss")
     assert seen_at({k: v for k, v in run.items() if "test" not in k}, run) == ("test", "test/high")
+    assert seen_at({k: v for k, v in run.items() if "lr" not in k}, run) == (2, "step000002/lr")
     assert seen_at(run, run | {"step000001/loss": torch.tensor(1.0, dtype=torch.float64)})[0] == 1
 
 
