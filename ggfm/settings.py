@@ -8,88 +8,12 @@ from typing import Any
 import torch
 
 from ggfm.bridge import BrownianBridge
-from ggfm.evaluation import SCORE_RANGES
+from ggfm.entries import ALWAYS, IGNORED_SECTION, SOMETIMES, WITH_DEFAULT, WITHOUT_EFFECT
 from ggfm.pair_sampling import PairSampling
-from ggfm.rules import Choice, Count, Flag, Number, Rule, Text, require
+from ggfm.rules import Count, require
 from ggfm.switches import Switches
 
 __all__ = ["Settings"]
-
-_POSITIVE, _AT_LEAST_0, _SHARE = Number(above=0), Number(least=0), Number(least=0, most=1)
-
-_ALWAYS: dict[str, Rule] = {
-    "GP.initial_lengthscale": _POSITIVE,
-    "GP.initial_outputscale": _POSITIVE,
-    "GP.noise": _AT_LEAST_0,
-    "GP.sampling_from_GP_lr": _POSITIVE,
-    "GP.num_functions": Count(),
-    "GP.num_gradient_steps": Count(0),
-    "GP.num_points": Count(),
-    "GP.delta_lengthscale": Number(),
-    "GP.delta_variance": Number(),
-    "GP.threshold_diff": Number(),
-    "GP.type_of_initial_points": Text(),
-    "model.BB.params.MLPParams.image_size": Count(),
-    "model.BB.params.MLPParams.hidden_size": Count(),
-    "model.BB.params.mt_type": Choice(("linear", "sin")),
-    "model.BB.params.objective": Choice(("grad", "noise", "ysubx")),
-    "model.BB.params.loss_type": Choice(("l1", "l2")),
-    "model.BB.params.num_timesteps": Count(),
-    "model.BB.params.skip_sample": Flag(),
-    "model.BB.params.sample_type": Choice(("linear", "cosine")),
-    "model.BB.params.sample_step": Count(),
-    "model.BB.optimizer.optimizer": Choice(("Adam", "RMSProp", "SGD")),
-    "model.BB.optimizer.lr": _POSITIVE,
-    "model.BB.lr_scheduler.factor": Number(above=0, below=1),
-    "model.BB.lr_scheduler.patience": Count(0),
-    "model.BB.lr_scheduler.threshold": _AT_LEAST_0,
-    "model.BB.lr_scheduler.cooldown": Count(0),
-    "model.BB.lr_scheduler.min_lr": _AT_LEAST_0,
-    "task.name": Choice(tuple(SCORE_RANGES)),
-    "task.normalize_x": Flag(),
-    "task.normalize_y": Flag(),
-    "training.n_epochs": Count(),
-    "training.batch_size": Count(),
-    "training.accumulate_grad_batches": Count(),
-    "training.classifier_free_guidance_prob": _SHARE,
-    "training.val_frac": Number(least=0, below=1),
-    "training.validation_interval": Count(),
-    "testing.clip_denoised": Flag(),
-    "testing.num_candidates": Count(),
-    "testing.percentile_sampling": Number(above=0, most=1),
-    "testing.type_sampling": Choice(("highest", "lowest", "low", "high", "random")),
-    "testing.classifier_free_guidance_weight": Number(),
-    "testing.alpha": Number(),
-}
-
-_WITH_DEFAULT: dict[str, tuple[Rule, Any]] = {
-    "model.BB.params.max_var": (_POSITIVE, 1.0),
-    "model.BB.params.eta": (_AT_LEAST_0, 1.0),
-    "model.EMA.use_ema": (Flag(), False),
-}
-
-_SOMETIMES: dict[str, Rule] = {
-    "GP.num_fit_samples": Count(),
-    "model.BB.optimizer.beta1": Number(least=0, below=1),
-    "model.BB.optimizer.weight_decay": _AT_LEAST_0,
-    "model.EMA.ema_decay": _SHARE,
-    "model.EMA.update_ema_interval": Count(),
-    "model.EMA.start_ema_step": Count(0),
-}
-"""Needed, and read, only where `_needed` says so."""
-
-_WITHOUT_EFFECT = (
-    "model.BB.params.MLPParams.condition_key",
-    "model.latent_before_quant_conv",
-    "model.model_name",
-    "model.model_type",
-    "model.normalize_latent",
-    "model.only_load_latent_mean_std",
-    "runner",
-    "training.save_interval",
-)
-_IGNORED_SECTION = "model.CondStageParams"
-"""What ROOT's own files hold and its code does not use: entries, and a section."""
 
 
 class Settings:
@@ -102,14 +26,22 @@ class Settings:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._values: dict[str, Any] = {}
-        for path, (rule, default) in _WITH_DEFAULT.items():
+        for path, (rule, default) in WITH_DEFAULT.items():
             self._values[path] = require(path, next(iter(_found(config, path)), default), rule)
-        for path, rule in _ALWAYS.items():
+        for path, rule in ALWAYS.items():
             self._values[path] = require(path, _required(config, path), rule)
-        for path in self._needed():
-            self._values[path] = require(path, _required(config, path), _SOMETIMES[path])
-        known = {*_ALWAYS, *_WITH_DEFAULT, *_SOMETIMES, *_WITHOUT_EFFECT}
-        unused = {name for name in _leaves(config, "") if name not in known and not name.startswith(_IGNORED_SECTION)}
+        needed = set(self._needed())
+        for path, rule in SOMETIMES.items():
+            if path in needed:
+                self._values[path] = require(path, _required(config, path), rule)
+            elif found := _found(config, path):
+                require(path, found[0], rule)
+        known = {*ALWAYS, *WITH_DEFAULT, *SOMETIMES, *WITHOUT_EFFECT}
+        unused = {
+            name
+            for name in _leaves(config, "")
+            if name not in known and not f"{name}.".startswith(f"{IGNORED_SECTION}.")
+        }
         self.unused = tuple(sorted(unused))
         self._require_reverse_steps()
 
@@ -152,7 +84,7 @@ class Settings:
         return BrownianBridge(*sizes, dtype=dtype, switches=switches, **params)
 
     def _needed(self) -> Iterator[str]:
-        """Which of `_SOMETIMES` the other entries call for."""
+        """Which of `SOMETIMES` the other entries call for."""
         optimizer = self["model.BB.optimizer.optimizer"]
         if self["task.name"].startswith("TFBind8"):
             yield "GP.num_fit_samples"

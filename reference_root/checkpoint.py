@@ -5,72 +5,78 @@ Both hold plain values and tensors only, so that reading one executes nothing.
 
 from __future__ import annotations
 
-import os
-import tempfile
+import copy
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from reference_root.config_values import entries_of
 from reference_root.dataloader import stack_pairs, unstack_pairs
-from reference_root.training import Training, TrainingRun
+from reference_root.tensor_file import read_tensors, write_tensors
+from reference_root.training import Training
 
 __all__ = ["load_final", "load_training", "save_final", "save_training"]
 
 _TRAINING, _FINAL = "ROOT training, format 1", "ROOT final weights, format 1"
-_RECORD = ("losses", "lr", "val_losses", "val_steps", "global_step")
+_RECORD = {"losses": list, "lr": list, "val_losses": list, "val_steps": list, "global_step": int}
 
 
 def save_training(path: Path, training: Training) -> None:
     """Writes everything that the remaining epochs depend on; NumPy's generator is not drawn from any more."""
-    run = training.run
-    _write(
-        path,
-        {
-            "kind": _TRAINING,
-            "epochs_done": training.epochs_done,
-            "record": {name: getattr(run, name) for name in _RECORD},
-            "weights": dict(training.model.named_parameters()),
-            # An epoch may end between two optimiser steps, with gradients that still count.
-            "gradients": {n: p.grad for n, p in training.model.named_parameters() if p.grad is not None},
-            "shadow": training.ema.shadow if training.ema else None,
-            "optimizer": training.update.optimizer.state_dict(),
-            "scheduler": training.update.scheduler.state_dict(),
-            "val_pairs": stack_pairs(training.val_pairs),
-            "generator": torch.get_rng_state(),
-            "generators_cuda": torch.cuda.get_rng_state_all() if run.data.x.is_cuda else [],
-        },
-    )
+    write_tensors(path, {"kind": _TRAINING, "run": _identity(training), **_state(training)})
 
 
-@torch.no_grad()
 def load_training(path: Path, training: Training) -> None:
     """Puts `training`, built from the same configuration, where `save_training` was called.
 
     What follows equals the uninterrupted run to the bit. Raises ValueError naming the file and what in it does not
-    fit; then nothing has changed.
+    fit: another seed, configuration (`testing` apart), precision or number of designs too. Then nothing has changed.
     """
     state = _read(path, _TRAINING)
-    parameters = dict(training.model.named_parameters())
-    _check_tensors(path, "weights", state["weights"], parameters)
-    if state["gradients"]:
-        _check_tensors(path, "gradients", state["gradients"], parameters)
-    if (state["shadow"] is None) != (training.ema is None):
-        held, wanted = ("no", "one") if training.ema else ("a", "none")
-        raise ValueError(f"{path}: shadow: holds {held} moving average, model.EMA.use_ema asks for {wanted}")
-    if training.ema:
-        _check_tensors(path, "shadow", state["shadow"], parameters)
-    for number, (name, parameter) in enumerate(parameters.items()):
-        for entry, value in state["optimizer"]["state"].get(number, {}).items():
-            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
-                raise ValueError(
-                    f"{path}: optimizer {entry} of {name} has shape {tuple(value.shape)}, "
-                    f"expected {tuple(parameter.shape)}"
-                )
+    _check_identity(path, state["run"], _identity(training))
+    _check_state(path, state, training)
+    before = copy.deepcopy(_state(training))
+    try:
+        _put(training, state)
+    except Exception as error:
+        _put(training, before)
+        raise ValueError(f"{path}: does not fit this run: {error}") from error
+
+
+def _identity(training: Training) -> dict[str, Any]:
+    config = {name: value for name, value in asdict(training.config).items() if name not in ("testing", "unknown")}
+    return dict(entries_of(config)) | {
+        "seed": training.seed,
+        "dtype": str(training.run.data.x.dtype),
+        "number of designs": len(training.run.data.x),
+    }
+
+
+def _state(training: Training) -> dict[str, Any]:
+    run, parameters = training.run, dict(training.model.named_parameters())
+    return {
+        "epochs_done": training.epochs_done,
+        "record": {name: getattr(run, name) for name in _RECORD},
+        "weights": {name: parameter.detach() for name, parameter in parameters.items()},
+        # An epoch may end between two optimiser steps, with gradients that still count.
+        "gradients": {name: p.grad for name, p in parameters.items() if p.grad is not None},
+        "shadow": training.ema.shadow if training.ema else None,
+        "optimizer": training.update.optimizer.state_dict(),
+        "scheduler": training.update.scheduler.state_dict(),
+        "val_pairs": stack_pairs(training.val_pairs),
+        "generator": torch.get_rng_state(),
+        "generator_cuda": torch.cuda.get_rng_state(run.data.x.device) if run.data.x.is_cuda else None,
+    }
+
+
+@torch.no_grad()
+def _put(training: Training, state: Mapping[str, Any]) -> None:
     device = training.run.data.x.device
-    for name, parameter in parameters.items():
+    for name, parameter in training.model.named_parameters():
         parameter.copy_(state["weights"][name])
         gradient = state["gradients"].get(name)
         parameter.grad = None if gradient is None else gradient.to(device)
@@ -83,58 +89,68 @@ def load_training(path: Path, training: Training) -> None:
         setattr(training.run, name, state["record"][name])
     training.epochs_done = state["epochs_done"]
     torch.set_rng_state(state["generator"])
-    if state["generators_cuda"]:
-        torch.cuda.set_rng_state_all(state["generators_cuda"])
+    if state["generator_cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["generator_cuda"], device)
 
 
-def save_final(path: Path, run: TrainingRun) -> None:
-    """Writes the final weights and their moving average, as ROOT does after the last epoch."""
-    _write(path, {"kind": _FINAL, "weights": run.weights, "shadow": run.shadow})
+def _check_identity(path: Path, found: Any, expected: Mapping[str, Any]) -> None:
+    found = found if isinstance(found, dict) else {}
+    for name in (*expected, *found):
+        if found.get(name, "absent") != expected.get(name, "absent"):
+            left, right = found.get(name, "absent"), expected.get(name, "absent")
+            raise ValueError(f"{path}: is of a run with {name} {left!r}, this one has {right!r}")
 
 
-def load_final(path: Path, like: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-    """Final weights and moving average (None without one) for a model with parameters `like`.
+def _check_state(path: Path, state: Mapping[str, Any], training: Training) -> None:
+    parameters = dict(training.model.named_parameters())
+    _check_tensors(path, "weights", state["weights"], parameters)
+    if state["gradients"]:
+        _check_tensors(path, "gradients", state["gradients"], parameters)
+    if training.ema:
+        _check_tensors(path, "shadow", state["shadow"], parameters)
+    record = state["record"]
+    for name, kind in _RECORD.items():
+        if not isinstance(record, dict) or not isinstance(record.get(name), kind):
+            raise ValueError(f"{path}: record lacks {name}, expected {kind.__name__}")
+    x, y = training.run.data.x, training.run.data.y
+    shapes = [tuple(column.shape[1:]) for column in state["val_pairs"]]
+    if shapes not in ([], [x.shape[1:], y.shape[1:]] * 2):
+        raise ValueError(f"{path}: val_pairs have shapes {shapes}, expected pairs of {x.shape[1]} dimensions")
+    if type(state["epochs_done"]) is not int or not 0 <= state["epochs_done"] <= training.config.training.n_epochs:
+        raise ValueError(f"{path}: epochs_done is {state['epochs_done']!r}, expected 0 to n_epochs")
 
-    Raises ValueError naming the file and what in it does not fit.
+
+def save_final(path: Path, training: Training) -> None:
+    """Writes the final weights and their moving average, as ROOT does after the last epoch, and of which run."""
+    run = training.finish()
+    write_tensors(path, {"kind": _FINAL, "run": _identity(training), "weights": run.weights, "shadow": run.shadow})
+
+
+def load_final(path: Path, training: Training) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """Final weights and moving average (None without one) of the run that `training` would be.
+
+    Raises ValueError naming the file and what in it does not fit, as `load_training` does.
     """
     state = _read(path, _FINAL)
-    _check_tensors(path, "weights", state["weights"], like)
-    if state["shadow"] is not None:
-        _check_tensors(path, "shadow", state["shadow"], like)
+    _check_identity(path, state["run"], _identity(training))
+    parameters = dict(training.model.named_parameters())
+    _check_tensors(path, "weights", state["weights"], parameters)
+    if training.ema:
+        _check_tensors(path, "shadow", state["shadow"], parameters)
     return state["weights"], state["shadow"]
 
 
-def _write(path: Path, state: Mapping[str, Any]) -> None:
-    """Atomically: a kill leaves the old file or the new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 _ENTRIES = {
-    _FINAL: {"weights", "shadow"},
+    _FINAL: {"run", "weights", "shadow"},
     _TRAINING: {
-        "epochs_done", "record", "weights", "gradients", "shadow", "optimizer", "scheduler", "val_pairs", "generator",
-        "generators_cuda",
+        "run", "epochs_done", "record", "weights", "gradients", "shadow", "optimizer", "scheduler", "val_pairs",
+        "generator", "generator_cuda",
     },
 }  # fmt: skip
 
 
 def _read(path: Path, kind: str) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: there is no such checkpoint") from error
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path}: cut short, or no checkpoint: {reason}") from error
+    state = read_tensors(path)
     found = state.get("kind") if isinstance(state, dict) else type(state).__name__
     if found != kind:
         raise ValueError(f"{path}: expected {kind!r}, got {found!r}")
@@ -145,8 +161,8 @@ def _read(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _check_tensors(path: Path, entry: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    if set(found) != set(expected):
-        raise ValueError(f"{path}: {entry} holds {sorted(found)}, expected {sorted(expected)}")
+    if not isinstance(found, dict) or set(found) != set(expected):
+        raise ValueError(f"{path}: {entry} holds other names than {', '.join(expected)}")
     for name, tensor in expected.items():
         got = found[name]
         if got.shape != tensor.shape or got.dtype != tensor.dtype:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reference_root.checks import check_choice, check_int
 from reference_root.config_values import check_values, unknown_entries
+from reference_root.scores import SCORE_RANGES
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -164,6 +166,10 @@ class Config:
         )
         if read.task.name == TFBIND8 and read.GP.num_fit_samples is None:
             raise ValueError(f"config: section GP lacks num_fit_samples, which {TFBIND8} needs")
+        check_choice("config: task.name", read.task.name, tuple(SCORE_RANGES))
+        if read.bridge.skip_sample:
+            check_int("config: model.BB.params.sample_step with skip_sample", read.bridge.sample_step, 3)
+            check_int("config: model.BB.params.num_timesteps with skip_sample", read.bridge.num_timesteps, 2)
         return read
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,36 @@ def published_config(task: str) -> dict[str, Any]:
 def read_config_file(path: Path | str) -> dict[str, Any]:
     """A ROOT configuration file as nested plain values, for `Config.from_mapping`. Nothing in it is executed.
 
-    Raises ValueError naming the file if it cannot be read, is no YAML, or holds anything but a mapping.
+    Raises ValueError naming the file if it cannot be read, is no YAML, holds anything but a mapping, names an entry
+    twice or by anything but a text, or refers to itself.
     """
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        config = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, Mapping):
         raise ValueError(f"{path}: expected the sections of a ROOT configuration, got {type(config).__name__}")
+    try:
+        json.dumps(config, default=str)
+    except ValueError as error:
+        raise ValueError(f"{path}: a section refers to itself") from error
     return dict(config)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what PyYAML passes over: an entry that is named twice, a name that is no text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":  # "<<": it is named by none of its entries
+                continue
+            name = self.construct_object(key)
+            if not isinstance(name, str):
+                raise yaml.constructor.ConstructorError(None, None, f"the name {name!r} is no text", key.start_mark)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is there twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ def _count(minimum: int) -> Entry:
 def _number(allowed: str, inside: Callable[[float], bool] = lambda _: True) -> Entry:
     def fits(value: Any) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and math.isfinite(value) and inside(value)
+        return number and abs(value) <= sys.float_info.max and inside(value)  # false for NaN
 
     return Entry(allowed, fits)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from reference_root.checkpoint import load_final, save_final
 from reference_root.config import Config
+from reference_root.dataloader import Batch
 from reference_root.testing import Task, in_test_form, test
-from reference_root.training import build_model, train
+from reference_root.training import Training
 
 __all__ = ["FullRun", "full_run"]
 
@@ -46,20 +48,33 @@ def full_run(
     """Trains and tests each seed. With `folder`, the final weights of each are written there as `seed<k>.pt`; a seed
     whose file is there is not trained again.
 
-    Raises ValueError for no seed at all, and what `train`, `test` and `load_final` raise.
+    Raises ValueError for no seed at all and for a file of another run, FloatingPointError naming the step at which a
+    loss is not finite (the published code trains on), and what `Training` and `test` raise.
     Source: ROOT, `main.py`; arXiv 2509.16300, section on experiments.
     """
     percentiles = []
     for seed in seeds:
+        training = Training(config, task, seed, dtype=dtype, device=device)
         final = folder / f"seed{seed}.pt" if folder else None
         if final and final.exists():
-            weights, shadow = load_final(final, dict(build_model(config, dtype, device).named_parameters()))
+            weights, shadow = load_final(final, training)
         else:
-            run = train(config, task, seed, dtype=dtype, device=device)
+            for _ in range(config.training.n_epochs):
+                training.epoch(_refuse_non_finite)
+            run = training.finish()
             weights, shadow = run.weights, run.shadow
             if final:
-                save_final(final, run)
+                save_final(final, training)
         percentiles.append(test(config, task, in_test_form(task), seed, weights, shadow).percentiles)
     if not percentiles:
         raise ValueError("seeds must name at least one seed, got none")
     return FullRun(torch.stack(percentiles).double())
+
+
+def _refuse_non_finite(training: Training, batch: Batch) -> None:  # noqa: ARG001 - the loss tells
+    loss = training.run.losses[-1]
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"seed {training.seed}: the loss is {loss} at global step {training.run.global_step}, "
+            f"epoch {training.epochs_done}"
+        )

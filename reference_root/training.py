@@ -84,7 +84,7 @@ class Training:
         device: torch.device | str = "cpu",
     ) -> None:
         seed_generators(seed)
-        self.config = config
+        self.config, self.seed = config, seed
         self.model = build_model(config, dtype, device)
         parameters = list(self.model.parameters())
         self.update = BatchUpdate(

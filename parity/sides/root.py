@@ -216,8 +216,12 @@ class RootSide(RootBridge):
         }
 
     def check_config(self, config: Mapping[str, Any]) -> tuple[str, ...]:
-        """`Config.from_mapping`, which knows what it does not use."""
-        return root.Config.from_mapping(config).unknown
+        """`Config.from_mapping`, which knows what it does not use, and the optimiser's name: ROOT fails on it later."""
+        read = root.Config.from_mapping(config)
+        name = read.optimizer["optimizer"]
+        if name not in ("Adam", "RMSProp", "SGD"):
+            raise ValueError(f"config: model.BB.optimizer.optimizer must be Adam, RMSProp or SGD, got {name!r}")
+        return read.unknown
 
     def start_training(
         self,

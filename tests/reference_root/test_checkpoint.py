@@ -65,27 +65,30 @@ def test_a_checkpoint_is_read_without_executing_anything(saved):
 
 
 def other(config, make_task, **changes):
-    config = copy.deepcopy(config)
+    config, seed = copy.deepcopy(config), changes.pop("seed", 0)
     for path, value in changes.items():
         section = config
         *parents, name = path.split("__")
         for parent in parents:
             section = section[parent]
         section[name] = value
-    return root.Training(root.Config.from_mapping(config), make_task(), 0)
+    return root.Training(root.Config.from_mapping(config), make_task(), seed)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model__BB__params__MLPParams__hidden_size": 9}, r"weights denoise_fn.main.0.weight is \(8, 7\).*\(9, 7\)"),
-        ({"model__EMA__use_ema": False}, "shadow: holds a moving average, model.EMA.use_ema asks for none"),
+        ({"model__BB__params__MLPParams__hidden_size": 9}, r"a run with bridge\.MLPParams\.hidden_size 8, this .* 9"),
+        ({"model__EMA__use_ema": False}, "a run with ema 'absent', this one has None"),
+        ({"model__BB__optimizer__optimizer": "SGD"}, "a run with optimizer.optimizer 'Adam', this one has 'SGD'"),
+        ({"training__batch_size": 4}, "a run with training.batch_size 8, this one has 4"),
+        ({"seed": 1}, "a run with seed 0, this one has 1"),
     ],
 )
-def test_a_checkpoint_of_another_shape_is_refused_and_nothing_changes(saved, config, make_task, changes, message):
+def test_a_checkpoint_of_another_run_is_refused_and_nothing_changes(saved, config, make_task, changes, message):
     training = other(config, make_task, **changes)
     before = {name: p.detach().clone() for name, p in training.model.named_parameters()}
-    with pytest.raises(ValueError, match=f"run.pt: {message}"):
+    with pytest.raises(ValueError, match=f"run.pt: is of {message}"):
         root.load_training(saved, training)
     assert same(before, {name: p.detach() for name, p in training.model.named_parameters()})
     assert training.epochs_done == 0
@@ -95,7 +98,7 @@ def test_a_checkpoint_of_another_shape_is_refused_and_nothing_changes(saved, con
 def test_a_checkpoint_cut_short_is_refused(saved, config, make_task, length):
     data = saved.read_bytes()
     saved.write_bytes(data[:length])
-    with pytest.raises(ValueError, match=r"run\.pt: cut short, or no checkpoint"):
+    with pytest.raises(ValueError, match=r"run\.pt: cut short, damaged, or no checkpoint"):
         root.load_training(saved, other(config, make_task))
 
 
@@ -109,7 +112,7 @@ def test_what_a_checkpoint_lacks_is_named(saved, config, make_task):
 
 def test_another_kind_of_file_is_refused(saved, config, make_task, tmp_path):
     training = other(config, make_task)
-    root.save_final(tmp_path / "final.pt", training.finish())
+    root.save_final(tmp_path / "final.pt", training)
     with pytest.raises(ValueError, match="expected 'ROOT training, format 1', got 'ROOT final weights, format 1'"):
         root.load_training(tmp_path / "final.pt", training)
     torch.save([1], tmp_path / "list.pt")
@@ -132,12 +135,52 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(saved, config, make_task, 
     assert [path.name for path in saved.parent.iterdir()] == ["run.pt"]
 
 
+def test_one_flipped_bit_is_noticed(saved, config, make_task):
+    data = bytearray(saved.read_bytes())
+    data[len(data) // 2] ^= 1
+    saved.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"run\.pt: cut short, damaged, or no checkpoint"):
+        root.load_training(saved, other(config, make_task))
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("record", {"losses": []}, "record lacks lr, expected list"),
+        ("record", 3, "record lacks losses, expected list"),
+        ("generator", torch.zeros(3), "does not fit this run"),
+        ("optimizer", {"state": {}, "param_groups": []}, "does not fit this run"),
+        ("scheduler", 5, "does not fit this run"),
+        ("epochs_done", "x", "epochs_done is 'x', expected 0 to n_epochs"),
+        ("epochs_done", 9, "epochs_done is 9, expected 0 to n_epochs"),
+        (
+            "val_pairs",
+            [torch.zeros(2, 7), torch.zeros(2)] * 2,
+            "val_pairs have shapes .* expected pairs of 4",
+        ),
+        ("weights", {}, "weights holds other names than"),
+        ("shadow", None, "shadow holds other names than"),
+    ],
+)
+def test_an_entry_that_does_not_fit_is_named_and_nothing_changes(saved, config, make_task, entry, value, message):
+    torch.save(torch.load(saved, weights_only=True) | {entry: value}, saved)
+    training = other(config, make_task)
+    before = {name: p.detach().clone() for name, p in training.model.named_parameters()}
+    generator = torch.get_rng_state()
+    with pytest.raises(ValueError, match=f"run.pt: {message}"):
+        root.load_training(saved, training)
+    assert same(before, {name: p.detach() for name, p in training.model.named_parameters()})
+    assert torch.equal(generator, torch.get_rng_state())
+    assert (training.epochs_done, training.run.losses, training.val_pairs) == (0, [], [])
+
+
 def test_final_weights_come_back_as_they_were(config, make_task, tmp_path):
-    run = root.train(root.Config.from_mapping(config), make_task(), seed=0)
-    root.save_final(tmp_path / "final.pt", run)
-    weights, shadow = root.load_final(tmp_path / "final.pt", run.weights)
-    assert same(weights, run.weights)
-    assert same(shadow, run.shadow)
+    training = other(config, make_task)
+    training.epoch()
+    root.save_final(tmp_path / "final.pt", training)
+    weights, shadow = root.load_final(tmp_path / "final.pt", other(config, make_task))
+    assert same(weights, training.finish().weights)
+    assert same(shadow, training.finish().shadow)
 
 
 def test_all_seeds_are_run_once_and_summarised(config, make_task, tmp_path, monkeypatch):
@@ -147,7 +190,21 @@ def test_all_seeds_are_run_once_and_summarised(config, make_task, tmp_path, monk
     best = full.percentiles[:, 0]
     assert full.mean == pytest.approx(float(best.sum()) / 2)
     assert full.std == pytest.approx(abs(float(best[0] - best[1])) / 2)
-    monkeypatch.setattr("reference_root.experiment.train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(root.Training, "epoch", lambda *_, **__: pytest.fail("trained again"))
     assert torch.equal(root.full_run(settings, task, seeds=(0, 1), folder=tmp_path).percentiles, full.percentiles)
     with pytest.raises(ValueError, match="seeds must name at least one seed"):
         root.full_run(settings, task, seeds=())
+
+
+def test_final_weights_of_another_configuration_are_refused(config, make_task, tmp_path):
+    root.full_run(root.Config.from_mapping(config), make_task(), seeds=(0,), folder=tmp_path)
+    config["model"]["BB"]["optimizer"]["lr"] = 0.5
+    with pytest.raises(ValueError, match=r"seed0\.pt: is of a run with optimizer\.lr 0\.001, this one has 0\.5"):
+        root.full_run(root.Config.from_mapping(config), make_task(), seeds=(0,), folder=tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_no_final_weights(config, make_task, tmp_path):
+    config["model"]["BB"]["optimizer"]["lr"] = 1e30
+    with pytest.raises(FloatingPointError, match=r"seed 0: the loss is (nan|inf) at global step \d+, epoch \d"):
+        root.full_run(root.Config.from_mapping(config), make_task(), seeds=(0,), folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []

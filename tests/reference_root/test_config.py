@@ -30,6 +30,7 @@ def changed(config, path, value):
         ("GP.initial_lengthscale", 0, "a number above 0"),
         ("GP.noise", math.nan, "a number of at least 0"),
         ("GP.threshold_diff", math.inf, "a finite number"),
+        ("GP.noise", 10**400, "a number of at least 0"),
         ("model.BB.params.mt_type", "cosine", "one of 'linear', 'sin'"),
         ("model.BB.params.skip_sample", 1, "true or false"),
         ("model.BB.params.num_timesteps", 0, "an integer of at least 1"),
@@ -111,6 +112,10 @@ def test_configurations_that_the_published_code_ran_with_hold_nothing_unknown():
         ("- a\n- b", "expected the sections of a ROOT configuration, got list"),
         ("", "expected the sections of a ROOT configuration, got NoneType"),
         ("a: !!python/object/apply:os.getcwd []", "no valid YAML"),
+        ("a: &x {b: *x}", "a section refers to itself"),
+        ("a: {1: 2}", "no valid YAML: the name 1 is no text"),
+        ("a: 1\na: 2", "no valid YAML: a is there twice"),
+        ("2020-01-01: 3", "no valid YAML: the name .* is no text"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused_by_name(tmp_path, text, message):
@@ -118,6 +123,12 @@ def test_a_file_that_is_no_configuration_is_refused_by_name(tmp_path, text, mess
     path.write_text(text)
     with pytest.raises(ValueError, match=f"mine.yaml: {message}"):
         root.read_config_file(path)
+
+
+def test_anchors_and_merged_sections_are_read(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: &q {z: 1}\nb:\n  <<: *q\n  y: 2\n")
+    assert root.read_config_file(path) == {"base": {"z": 1}, "b": {"z": 1, "y": 2}}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
