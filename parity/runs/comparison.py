@@ -8,11 +8,11 @@ one more of these, which `parity.runs.exchange` tests, seed by seed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from parity.runs.exchange import shift_p_value, smallest_p_value
+from parity.runs.exchange import shift_interval, shift_p_value, smallest_p_value
 from parity.runs.result import PERCENTILES
 from parity.runs.settings import digest
 
@@ -20,6 +20,8 @@ __all__ = ["FALSE_ALARMS", "Comparison", "Distance", "Standing", "compare", "con
 
 FALSE_ALARMS = 0.01
 """How often a candidate that differs by rounding only is called different, all percentiles together."""
+
+_LEVEL = FALSE_ALARMS / len(PERCENTILES)
 
 _REFERENCE = "root"
 
@@ -46,8 +48,8 @@ class Comparison:
     """A candidate against the reference over the seeds that both finished.
 
     `candidate` and `rounding` hold a `Distance` per percentile; `rounding` is that of the nudged reference, None where
-    there is none; `p_values` are those of `parity.runs.exchange`, over seeds with nudged runs. `sentence` is the
-    judgement in words.
+    there is none. `p_values` and `intervals` (mean shifts that are not excluded) are those of `parity.runs.exchange`
+    over `tested`, the seeds with nudged runs. `sentence` is the judgement in words.
     """
 
     task: str
@@ -57,14 +59,16 @@ class Comparison:
     nudges: tuple[int, ...]
     candidate: dict[str, Distance]
     rounding: dict[str, Distance] | None
+    tested: tuple[int, ...]
     p_values: dict[str, float] | None
+    intervals: dict[str, tuple[float, float]] | None
     standing: Standing
     sentence: str
 
 
-def conditions_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    """What two results must share for their scores to be comparable: task, size, configuration, precision, device."""
-    return result["task"], result["size"], digest(result["config"]), result["dtype"], result["device"]
+def conditions_key(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """What two results must share to be compared: task, data, size, configuration, precision, device."""
+    return (*(str(result[name]) for name in ("task", "data", "size", "dtype", "device")), digest(result["config"]))
 
 
 def compare(results: Iterable[Mapping[str, Any]]) -> list[Comparison]:
@@ -92,79 +96,88 @@ def _compared(
     candidate: Mapping[int, Mapping[str, Any]],
     nudged: Sequence[Mapping[str, Any]],
 ) -> Comparison:
-    alone = sorted(s for s, r in candidate.items() if (r["status"] == "finished") != (_finished(reference[s])))
     seeds = sorted(s for s, r in candidate.items() if _finished(r) and _finished(reference[s]))
     moved = [r for r in nudged if _finished(r) and _finished(reference[r["seed"]])]
     distances = _distances(reference, [candidate[s] for s in seeds])
-    rounding = _distances(reference, moved) if moved else None
-    p_values, smallest = _tested(reference, candidate, seeds, moved)
-    any_result = next(iter(candidate.values()))
-    label = any_result["label"]
-    if alone:
-        standing, sentence = (
-            Standing.BEYOND,
-            f"{label} differs from root by more than rounding allows: of {_listed(alone)}, only one of both finished.",
-        )
-    elif not seeds:
-        standing, sentence = Standing.UNKNOWN, f"{label} and root: not known, no shared seed finished on either side."
-    else:
-        standing, sentence = _judged(label, seeds, distances, p_values, smallest)
-    return Comparison(
-        task=any_result["task"],
-        size=any_result["size"],
-        label=label,
+    others = {seed: [reference[seed], *(r for r in moved if r["seed"] == seed)] for seed in seeds}
+    tested = [seed for seed in seeds if len(others[seed]) > 1]
+    scores = {key: [[_score(r, key) for r in (candidate[s], *others[s])] for s in tested] for key in PERCENTILES}
+    enough = bool(tested) and smallest_p_value([len(others[s]) for s in tested]) <= _LEVEL
+    first = next(iter(candidate.values()))
+    comparison = Comparison(
+        task=first["task"],
+        size=first["size"],
+        label=first["label"],
         seeds=tuple(seeds),
         nudges=tuple(sorted({r["nudge"] for r in moved})),
         candidate=distances,
-        rounding=rounding,
-        p_values=p_values,
-        standing=standing,
-        sentence=sentence,
+        rounding=_distances(reference, moved) if moved else None,
+        tested=tuple(tested),
+        p_values={key: shift_p_value(of_seeds) for key, of_seeds in scores.items()} if tested else None,
+        intervals={key: shift_interval(of_seeds, _LEVEL) for key, of_seeds in scores.items()} if enough else None,
+        standing=Standing.UNKNOWN,
+        sentence="",
     )
+    standing, sentence = _ended_otherwise(comparison.label, reference, candidate, nudged) or _judged(
+        comparison, [s for s in seeds if s not in tested and _differ(candidate[s], reference[s])]
+    )
+    machines = {(r["threads"], r["versions"].get("torch")) for r in (*reference.values(), *candidate.values())}
+    note = " Numbers of threads or versions of PyTorch differ between these runs." if len(machines) > 1 else ""
+    return replace(comparison, standing=standing, sentence=sentence + note)
 
 
-def _tested(
+def _ended_otherwise(
+    label: str,
     reference: Mapping[int, Mapping[str, Any]],
     candidate: Mapping[int, Mapping[str, Any]],
-    seeds: Sequence[int],
-    moved: Sequence[Mapping[str, Any]],
-) -> tuple[dict[str, float] | None, float]:
-    """The p-value of each percentile, and the smallest that so many runs can give. Only seeds with a nudge count."""
-    others = {seed: [reference[seed], *(r for r in moved if r["seed"] == seed)] for seed in seeds}
-    runs = [[candidate[seed], *rest] for seed, rest in others.items() if len(rest) > 1]
-    if not runs:
-        return None, 1.0
-    tested = {key: shift_p_value([[r["scores"][key] for r in of_seed] for of_seed in runs]) for key in PERCENTILES}
-    return tested, smallest_p_value([len(of_seed) for of_seed in runs])
+    nudged: Sequence[Mapping[str, Any]],
+) -> tuple[Standing, str] | None:
+    """Seeds that only one of both finished: beyond rounding, unless nudged runs end otherwise than root, too."""
+    alone = sorted(s for s, r in candidate.items() if _finished(r) != _finished(reference[s]))
+    if not alone:
+        return None
+    moved = {seed: {_finished(r) for r in nudged if r["seed"] == seed} for seed in alone}
+    which = f"of {_listed(alone)}, only one of both finished"
+    if all(ends == {_finished(reference[seed])} for seed, ends in moved.items()):
+        return Standing.BEYOND, f"{label} differs from root by more than rounding allows: {which}."
+    return Standing.UNKNOWN, f"{label} and root: not known, {which}, and rounding may explain that."
 
 
-def _judged(
-    label: str,
-    seeds: Sequence[int],
-    candidate: Mapping[str, Distance],
-    p_values: Mapping[str, float] | None,
-    smallest: float,
-) -> tuple[Standing, str]:
-    over, level = f"over {_listed(seeds)}", FALSE_ALARMS / len(PERCENTILES)
+def _judged(comparison: Comparison, untested: Sequence[int]) -> tuple[Standing, str]:
+    label, candidate, p_values = comparison.label, comparison.candidate, comparison.p_values
+    if not candidate:
+        return Standing.UNKNOWN, f"{label} and root: not known, no shared seed finished on either side."
+    over = f"over {_listed(comparison.seeds)}"
     if all(distance.largest == 0 for distance in candidate.values()):
         return Standing.EQUAL, f"{label} and root agree within what rounding allows: every percentile is equal {over}."
-    if p_values is None or smallest > level:
+    if p_values is None or comparison.intervals is None or untested:
         worst = max(PERCENTILES, key=lambda key: candidate[key].mean)
+        missing = f"without any for {_listed(untested)}" if untested and p_values else "with too few"
         return Standing.UNKNOWN, (
             f"{label} and root: not known whether rounding explains it; the {PERCENTILES[worst]} percentile differs by "
-            f"{candidate[worst].mean:.4f} on average {over}, with too few runs of root under --nudge to tell by."
+            f"{candidate[worst].mean:.4f} on average {over}, {missing} runs of root under --nudge to tell by."
         )
-    worst = min(PERCENTILES, key=lambda key: p_values[key])
+    over, worst = f"over {_listed(comparison.tested)}", min(PERCENTILES, key=lambda key: p_values[key])
     shown = f"smallest p-value {p_values[worst]:.4f}, {PERCENTILES[worst]} percentile"
-    if p_values[worst] > level:
-        return Standing.WITHIN, (
-            f"{label} and root agree within what rounding allows: {over} it cannot be told from root moved within "
-            f"rounding ({shown})."
+    if p_values[worst] <= _LEVEL:
+        return Standing.BEYOND, (
+            f"{label} differs from root by more than rounding allows: {over} it is shifted further from root than runs "
+            f"of root moved within rounding are from each other ({shown})."
         )
-    return Standing.BEYOND, (
-        f"{label} differs from root by more than rounding allows: {over} it is shifted further from root than runs of "
-        f"root moved within rounding are from each other ({shown})."
+    widest, (low, high) = max(comparison.intervals.items(), key=lambda item: item[1][1] - item[1][0])
+    return Standing.WITHIN, (
+        f"{label} and root agree within what rounding allows: {over} it cannot be told from root moved within rounding "
+        f"({shown}). Excluded are mean shifts beyond {low:+.3f} and {high:+.3f} of the {PERCENTILES[widest]} "
+        "percentile, and smaller ones of the others."
     )
+
+
+def _score(result: Mapping[str, Any], key: str) -> float:
+    return float(result["scores"][key])
+
+
+def _differ(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    return any(_score(left, key) != _score(right, key) for key in PERCENTILES)
 
 
 def _finished(result: Mapping[str, Any]) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from parity.runs.settings import check_task_name, digest, merged, parse_settings, plain
+from parity.runs.fits import check_fits, check_task_name
+from parity.runs.settings import digest, merged, parse_settings, plain
 from parity.runs.sizes import size_config
 from parity.sides import PROFILES, load_side
 from parity.sides.root_config import read_config_file
@@ -133,11 +134,12 @@ def prepare(
     device = _usable(device)
     loaded: Any = load_side(SIDES[side], profile or "aligned", on=on, off=off)
     designs, note = load_task(task)
-    name, whole, unknown = _configuration(loaded, designs, size, config, settings)
+    switches = tuple(loaded.switches.on) if side == "ggfm" else ()
+    name, whole, unknown = _configuration(loaded, designs, size, config, settings, switches)
     return Request(
         side=loaded,
         label=_label(loaded.name, nudge),
-        switches=tuple(loaded.switches.on) if side == "ggfm" else (),
+        switches=switches,
         task=designs,
         task_note=note,
         size=name,
@@ -152,7 +154,12 @@ def prepare(
 
 
 def _configuration(
-    side: RunSide, task: Task, size: str | None, file: str | Path | None, settings: Sequence[str]
+    side: RunSide,
+    task: Task,
+    size: str | None,
+    file: str | Path | None,
+    settings: Sequence[str],
+    switches: Sequence[str],
 ) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """The folder's name, the whole configuration, and the entries in it that nothing uses."""
     overrides = parse_settings(settings)
@@ -171,6 +178,7 @@ def _configuration(
     if unused:
         raise ValueError(f"{', '.join(unused)}: nothing uses an entry of that name")
     check_task_name(whole, task.name)
+    check_fits(whole, task, switches)
     whole = plain(whole, source)
     return f"{name}-{digest(whole)}" if overrides else name, whole, unknown
 

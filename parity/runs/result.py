@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from parity import __version__
-from parity.runs.folder import RESULT, read_document
-from parity.runs.request import Request
+from parity.runs.folder import REMEDY, RESULT, read_document
+from parity.runs.request import Request, data_digest
 from parity.sides.interface import Tree
 from parity.sides.training import Training
 from parity.tasks.constants import constants
@@ -25,10 +25,11 @@ __all__ = ["PERCENTILES", "best_offline", "progress_of", "read_result", "result_
 PERCENTILES = {"p100": "100th", "p80": "80th", "p50": "50th"}
 """Keys of the percentiles in a result, and their names."""
 
+_NUMBER = (int, float)
 _KEYS = {
-    "side", "version", "label", "switches", "task", "task_note", "size", "config", "unknown_entries", "seed", "dtype",
-    "device", "threads", "nudge", "versions", "status", "reason", "losses", "lr", "val_losses", "val_steps",
-    "global_step", "scores", "best_offline", "timings",
+    "side", "version", "label", "switches", "task", "data", "task_note", "size", "config", "unknown_entries",
+    "seed", "dtype", "device", "threads", "nudge", "versions", "status", "reason", "losses", "lr", "val_losses",
+    "val_steps", "global_step", "scores", "best_offline", "timings",
 }  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def result_of(
         "label": request.label,
         "switches": list(request.switches),
         "task": request.task.name,
+        "data": data_digest(request.task),
         "task_note": request.task_note,
         "size": request.size,
         "config": dict(request.config),
@@ -98,8 +100,32 @@ def read_result(path: Path) -> dict[str, Any]:
     document = read_document(path, RESULT)
     missing = _KEYS - set(document)
     if missing:
-        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; start this seed over with --fresh")
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; {REMEDY}")
+    wrong = [name for name, sound in _soundness(document).items() if not sound]
+    if wrong:
+        raise ValueError(f"{path}: {', '.join(wrong)} hold something else than a run writes; {REMEDY}")
     return document
+
+
+def _soundness(document: Mapping[str, Any]) -> dict[str, bool]:
+    """Of what is computed with: whether it has the types that a run writes."""
+    scores, timings = document["scores"], document["timings"]
+    finished = document["status"] == "finished"
+    return {
+        "status": document["status"] in ("finished", "diverged"),
+        "scores": (isinstance(scores, dict) and _numbers([scores.get(key) for key in PERCENTILES]))
+        if finished
+        else scores is None,
+        "timings": isinstance(timings, dict) and _numbers([timings.get(name) for name in ("train_s", "test_s")]),
+        "losses, lr": _numbers(document["losses"]) and _numbers(document["lr"]),
+        "val_losses": _numbers([loss for loss in document["val_losses"] if loss is not None]),
+        "best_offline, seed": _numbers([document["best_offline"], document["seed"]]),
+        "config, versions": isinstance(document["config"], dict) and isinstance(document["versions"], dict),
+    }
+
+
+def _numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(v, _NUMBER) and not isinstance(v, bool) for v in values)
 
 
 def val_means(val_losses: Sequence[Sequence[float]]) -> list[float | None]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from parity.runs.folder import SeedFolder, write_document
 from parity.runs.request import Request
-from parity.runs.result import PERCENTILES
+from parity.runs.result import PERCENTILES, read_result
 from parity.runs.seed_run import run_seed
 
 __all__ = ["SUMMARY", "run_seeds", "seed_line", "summary_line", "summary_of"]
@@ -22,18 +22,38 @@ def run_seeds(
 ) -> list[dict[str, Any]]:
     """The result of every seed, in order, and `summary.json` beside their folders. `say` takes what is to be printed.
 
-    A seed that diverges does not keep the others from running. Raises ValueError as `run_seed` does; folders that
-    belong to other runs are found before anything is trained.
+    A seed that diverges or fails does not keep the others from running; failures are raised at the end as one
+    ValueError that names the seeds. Folders that belong to other runs are found before anything is trained. The summary
+    is over all seeds in the folder, whichever command ran them.
     """
     if not fresh:
         for seed in seeds:
             SeedFolder(request.folder / f"seed{seed}").check(request.conditions(seed))
-    results = []
+    results, failures = [], {}
     for seed in seeds:
-        results.append(run_seed(request, seed, fresh=fresh, say=say))
-        say(seed_line(results[-1]))
-    write_document(request.folder / "summary.json", SUMMARY, summary_of(results))
+        try:
+            results.append(run_seed(request, seed, fresh=fresh, say=say))
+        except (ValueError, RuntimeError, OSError) as error:
+            failures[seed] = error
+            say(f"seed {seed}: FAILED: {error}")
+        else:
+            say(seed_line(results[-1]))
+    if results:
+        write_document(request.folder / "summary.json", SUMMARY, summary_of(_in_folder(request, results)))
+    if failures:
+        said = "; ".join(f"seed {seed}: {error}" for seed, error in failures.items())
+        raise ValueError(said) from next(iter(failures.values()))
     return results
+
+
+def _in_folder(request: Request, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These results and those that other commands left under the same configuration, by seed."""
+    known = {result["seed"]: result for result in results}
+    for path in request.folder.glob("seed*/result.json"):
+        other = read_result(path)
+        if other["config"] == results[0]["config"]:
+            known.setdefault(other["seed"], other)
+    return [known[seed] for seed in sorted(known)]
 
 
 def summary_of(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

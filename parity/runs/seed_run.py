@@ -108,7 +108,10 @@ class _Run:
 
             while training.epochs_done < training.n_epochs:
                 start = time.perf_counter()
-                training.epoch(after_step)
+                try:
+                    training.epoch(after_step)
+                except (ValueError, RuntimeError) as error:
+                    raise RuntimeError(f"epoch {training.epochs_done}: {error}; what was finished is kept") from error
                 self._check_validation()
                 self.epochs_s.append(time.perf_counter() - start)
                 training.save(self.folder.checkpoint)
@@ -146,7 +149,12 @@ def _take_up(folder: SeedFolder, training: Training) -> tuple[int, list[float | 
     else:
         progress = read_document(folder.progress, PROGRESS)
     seen, seconds, resumed = (progress.get(key) for key in ("epochs_done", "epochs_s", "resumed"))
-    if not isinstance(seen, int) or not isinstance(resumed, int) or not isinstance(seconds, list):
+    if not (
+        isinstance(seen, int)
+        and isinstance(resumed, int)
+        and isinstance(seconds, list)
+        and all(isinstance(s, float | int | None) for s in seconds)
+    ):
         raise ValueError(f"{folder.progress} lacks what a run writes; {REMEDY}")
     if folder.checkpoint.exists():
         try:

@@ -1,4 +1,4 @@
-"""What the command line says about a configuration: `--set`, `--seeds`, and whether it fits the task."""
+"""What the command line says about a configuration: `--set` and `--seeds`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import Any
 
 import yaml
 
-from parity.tasks.constants import CONSTANTS
-
-__all__ = ["check_task_name", "digest", "entries", "merged", "parse_seeds", "parse_settings", "plain"]
+__all__ = ["digest", "entries", "merged", "parse_seeds", "parse_settings", "plain"]
 
 _LARGEST_SEED = 2**32 - 1  # NumPy's
 
@@ -87,18 +85,3 @@ def plain(config: Mapping[str, Any], source: str) -> dict[str, Any]:
 def digest(tree: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits that tell configurations apart."""
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def check_task_name(config: Mapping[str, Any], task_name: str) -> None:
-    """`task.name` decides on the range by which both sides normalise scores: it must be the range of the task run.
-
-    Raises ValueError if it is another one.
-    """
-    named, run = CONSTANTS.get(str(config["task"]["name"])), CONSTANTS.get(task_name)
-    if named is None or run is None or (named.y_min, named.y_max) == (run.y_min, run.y_max):
-        return
-    raise ValueError(
-        f"config: task.name is {named.name}, whose scores run from {named.y_min:g} to {named.y_max:g}; those of "
-        f"--task {run.name} run from {run.y_min:g} to {run.y_max:g}. They must be the same: choose the other task, or "
-        "--set task.name"
-    )

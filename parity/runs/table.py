@@ -83,6 +83,9 @@ def text(table: Sequence[Row], comparisons: Sequence[Comparison]) -> list[str]:
         body = [(name, *(f"{d[key].mean:.4f} ({d[key].largest:.4f})" for key in PERCENTILES)) for name, d in pairs if d]
         if comparison.p_values:
             body.append(("p-value", *(f"{comparison.p_values[key]:.4f}" for key in PERCENTILES)))
+        if comparison.intervals:
+            spans = (comparison.intervals[key] for key in PERCENTILES)
+            body.append(("mean shifts not excluded", *(f"{low:+.3f} to {high:+.3f}" for low, high in spans)))
         lines += [f"  {line}" for line in _aligned([head, *body], words=1)]
     return lines
 

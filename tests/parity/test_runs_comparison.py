@@ -15,7 +15,8 @@ def result(label, seed, p100, p80=0.6, p50=0.5, *, nudge=None, **changes):
     scores = {"p100": p100, "p80": p80, "p50": p50, "all": [p100, p80, p50]}
     return {
         "format": RESULT, "side": label, "version": "1", "label": label, "switches": [], "task": "TFBind8-Exact-v0",
-        "task_note": "", "size": "desk", "config": {"a": 1}, "unknown_entries": [], "seed": seed, "dtype": "float32",
+        "task_note": "", "data": "0123", "size": "desk", "config": {"a": 1}, "unknown_entries": [],
+        "seed": seed, "dtype": "float32",
         "device": "cpu", "threads": 1, "nudge": nudge, "versions": {}, "status": "finished", "reason": None,
         "losses": [1.0, 0.5], "lr": [0.1, 0.1], "val_losses": [0.7], "val_steps": [2], "global_step": 2,
         "scores": scores, "best_offline": 0.44,
@@ -85,6 +86,34 @@ def test_too_few_nudged_runs_cannot_tell():
     assert "with too few runs of root under --nudge to tell by" in comparison.sentence
 
 
+def test_a_seed_that_differs_without_a_nudged_run_is_not_passed_over():
+    kept = [d for d in many() if d["nudge"] is None or d["seed"] < 6]
+    comparison = only(kept)
+    assert comparison.tested == (0, 1, 2, 3, 4, 5)
+    assert comparison.standing is Standing.UNKNOWN
+    assert "without any for seeds 6-7 runs of root under --nudge" in comparison.sentence
+
+
+def test_what_agreement_excludes_is_said():
+    comparison = only(many())
+    low, high = comparison.intervals["p100"]
+    assert -0.03 < low < 0 < high < 0.03
+    assert f"beyond {low:+.3f} and {high:+.3f} of the 100th percentile" in comparison.sentence
+
+
+def test_a_divergence_that_rounding_brings_about_as_well_is_not_known():
+    ends = [*ROOT, diverged("root-nudge1", 0, nudge=1), diverged("ggfm-aligned", 0)]
+    comparison = only(ends)
+    assert comparison.standing is Standing.UNKNOWN
+    assert "of seed 0, only one of both finished, and rounding may explain that" in comparison.sentence
+
+
+def test_other_threads_or_versions_are_mentioned():
+    comparison = only([*ROOT, result("ggfm-aligned", 0, 0.9, threads=2)])
+    assert comparison.standing is Standing.EQUAL
+    assert comparison.sentence.endswith("Numbers of threads or versions of PyTorch differ between these runs.")
+
+
 def test_without_nudged_runs_a_difference_is_not_known_to_be_rounding():
     comparison = only([*ROOT, result("ggfm-aligned", 1, 0.81)])
     assert comparison.standing is Standing.UNKNOWN
@@ -106,7 +135,15 @@ def test_seeds_that_diverged_on_both_sides_say_nothing():
 
 
 @pytest.mark.parametrize(
-    "change", [{"task": "x"}, {"size": "published"}, {"config": {"a": 2}}, {"dtype": "float64"}, {"device": "cuda"}]
+    "change",
+    [
+        {"task": "x"},
+        {"data": "4567"},
+        {"size": "published"},
+        {"config": {"a": 2}},
+        {"dtype": "float64"},
+        {"device": "cuda"},
+    ],
 )
 def test_other_conditions_are_not_compared(change):
     assert compare([*ROOT, result("ggfm-aligned", 0, 0.9, **change)]) == []

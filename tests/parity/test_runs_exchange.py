@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parity.runs.exchange import shift_p_value, smallest_p_value
+from parity.runs.exchange import shift_interval, shift_p_value, smallest_p_value
 
 
 def test_the_p_value_is_the_share_of_relabellings_that_shift_as_far():
@@ -21,14 +21,29 @@ def test_no_p_value_is_smaller_than_the_smallest():
     assert shift_p_value(runs) == smallest_p_value([4] * 4) == 1 / 256
 
 
-def test_many_seeds_are_drawn_instead_of_counted():
-    scores = np.random.default_rng(1).normal(size=(12, 4))
-    by_hand = shift_p_value(scores[:6].tolist())
-    assert 0 < by_hand <= 1
-    shifted = scores + np.array([5.0, 0, 0, 0])
-    assert shift_p_value(scores.tolist()) > 0.01
-    assert shift_p_value(shifted.tolist()) < 1e-4
-    assert shift_p_value(scores.tolist()) == shift_p_value(scores.tolist())
+def test_many_runs_are_drawn_instead_of_counted_and_say_the_same(monkeypatch):
+    scores = np.random.default_rng(1).normal(size=(6, 4))
+    scores[:, 0] += 0.8
+    counted = shift_p_value(scores.tolist())
+    monkeypatch.setattr("parity.runs.exchange._EXACT", 4000)
+    drawn = shift_p_value(scores.tolist())
+    assert drawn != counted
+    assert drawn == pytest.approx(counted, abs=0.02)
+    assert drawn == shift_p_value(scores.tolist())
+
+
+def test_the_interval_holds_the_shifts_that_are_not_excluded():
+    scores = np.random.default_rng(2).normal(size=(8, 4))
+    scores[:, 0] += 5
+    low, high = shift_interval(scores.tolist(), 0.01)
+    assert low < 5 < high
+    assert high - low < 4
+    moved = scores - np.array([high, 0, 0, 0])
+    assert shift_p_value(moved.tolist()) <= 0.01
+    moved = scores - np.array([(low + high) / 2, 0, 0, 0])
+    assert shift_p_value(moved.tolist()) > 0.01
+    with pytest.raises(ValueError, match="2 of them have too few runs to exclude any shift"):
+        shift_interval(scores[:2].tolist(), 0.01)
 
 
 def rejected(shift, level=0.01 / 3, trials=300):

@@ -1,12 +1,14 @@
 """What `parity run` is asked for: seeds, settings, sizes, configurations of one's own."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from parity.runs import DESK, parse_seeds, prepare, size_config
-from parity.runs.settings import check_task_name, entries, merged, parse_settings, plain
+from parity.runs.fits import check_fits, check_task_name
+from parity.runs.settings import entries, merged, parse_settings, plain
 from parity.sides import load_side
 from parity.sides.root_config import PUBLISHED, published_config
 from parity.tasks import load_task
@@ -177,3 +179,26 @@ def test_the_conditions_tell_other_data_apart():
     other = prepare(side="root", task=DISCRETE, out=Path("x"))
     assert request.conditions(0)["data"] != other.conditions(0)["data"]
     assert request.conditions(0) == prepare(side="root", task=one.name, out=Path("y")).conditions(0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.BB.params.sample_type": "cosine"}, "sample_type 'cosine' cannot be sampled with"),
+        ({"testing.type_sampling": "low", "testing.percentile_sampling": 0.0001},
+         "num_candidates must be at most the 3 designs that type_sampling 'low' draws from"),
+        ({"testing.type_sampling": "random", "testing.num_candidates": 50_000}, "at most the 32898 designs"),
+        ({"GP.num_points": 1025}, "GP.num_points must be at most the 1024 designs of the pool 'highest', got 1025"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_after_training_is_said_before(changes, message):
+    task = SimpleNamespace(y=range(32_898))
+    config = published_config("TFBind8-Exact-v0")
+    check_fits(config, task)
+    with pytest.raises(ValueError, match=message):
+        check_fits(merged(config, changes), task)
+
+
+def test_the_switch_pool_draws_its_own_start_points():
+    config = merged(published_config("TFBind8-Exact-v0"), {"GP.num_points": 1025})
+    check_fits(config, SimpleNamespace(y=range(32_898)), ["pool"])
