@@ -49,15 +49,16 @@ def read_config_file(path: Path | str) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """Refuses what PyYAML passes over: an entry that is named twice, a name that is no text."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """As written: constructing it also adds what it merges, which it may name again."""
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":  # "<<": it is named by none of its entries
+            if key.tag == "tag:yaml.org,2002:merge":
                 continue
-            name = self.construct_object(key)
-            if not isinstance(name, str):
-                raise yaml.constructor.ConstructorError(None, None, f"the name {name!r} is no text", key.start_mark)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{name} is there twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
+            if key.tag != "tag:yaml.org,2002:str":
+                raise yaml.constructor.ConstructorError(None, None, "a name that is no text", key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+            seen.add(key.value)
+        return node

@@ -284,3 +284,63 @@ def test_a_nudge_moves_the_run_before_it_goes_on_as_well(tmp_path):
     assert nudged["losses"] != plain["losses"]
     interrupted(tmp_path / "parts", nudge=1)
     assert ran(tmp_path / "parts", nudge=1)["losses"] == nudged["losses"]
+
+
+def test_an_epoch_that_fails_is_named_and_what_was_finished_is_kept(tmp_path, monkeypatch):
+    epoch = FakeTraining.epoch
+
+    def fails(training, after_step):
+        if training.epochs_done == 2:
+            raise torch.linalg.LinAlgError("the factorization could not be completed")
+        epoch(training, after_step)
+
+    monkeypatch.setattr(FakeTraining, "epoch", fails)
+    with pytest.raises(RuntimeError, match=r"epoch 2: the factorization could not be completed; what .* is kept"):
+        ran(tmp_path)
+    assert torch.load(seed_folder(tmp_path) / "checkpoint.pt", weights_only=True)["epochs_done"] == 2
+    monkeypatch.setattr(FakeTraining, "epoch", epoch)
+    assert ran(tmp_path)["timings"]["resumed"] == 1
+
+
+def test_other_seeds_go_on_when_one_fails_and_the_summary_holds_all_that_are_there(tmp_path, monkeypatch):
+    run_seeds(asked(tmp_path), [5], say=print)
+    start = FakeTraining.__init__
+
+    def fails(training, fake, task, seed):
+        if seed == 1:
+            raise ValueError("no such luck")
+        start(training, fake, task, seed)
+
+    monkeypatch.setattr(FakeTraining, "__init__", fails)
+    with pytest.raises(ValueError, match="seed 1: no such luck"):
+        run_seeds(asked(tmp_path), [0, 1, 2], say=print)
+    summary = json.loads((asked(tmp_path).folder / "summary.json").read_text())
+    assert summary["seeds"] == [0, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"scores": {"p100": "x"}}, "scores"),
+        ({"status": "lost"}, "status, scores"),
+        ({"losses": [1.0, "a"]}, "losses, lr"),
+        ({"timings": None}, "timings"),
+        ({"config": []}, "config, versions"),
+    ],
+)
+def test_a_result_of_other_types_is_named(tmp_path, change, named):
+    ran(tmp_path)
+    path = seed_folder(tmp_path) / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=rf"result\.json: {named} hold something else than a run writes"):
+        ran(tmp_path)
+
+
+def test_progress_of_other_types_is_named(tmp_path):
+    ran(tmp_path)
+    folder = seed_folder(tmp_path)
+    (folder / "result.json").unlink()
+    path = folder / "progress.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs_s": ["a", 1]}))
+    with pytest.raises(ValueError, match=r"progress\.json lacks what a run writes"):
+        ran(tmp_path)
