@@ -29,7 +29,7 @@ def read_config_file(path: Path | str) -> dict[str, Any]:
     """A ROOT configuration file as nested plain values, for `Config.from_mapping`. Nothing in it is executed.
 
     Raises ValueError naming the file if it cannot be read, is no YAML, holds anything but a mapping, names an entry
-    twice or by anything but a text, or refers to itself.
+    twice or by anything but a text, refers to itself, or is nested hundreds of sections deep.
     """
     try:
         config = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
@@ -37,6 +37,8 @@ def read_config_file(path: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: its sections are nested too deeply") from error
     if not isinstance(config, Mapping):
         raise ValueError(f"{path}: expected the sections of a ROOT configuration, got {type(config).__name__}")
     try:
@@ -49,7 +51,7 @@ def read_config_file(path: Path | str) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """Refuses what PyYAML passes over: an entry that is named twice, a name that is no text."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """As written: constructing it also adds what it merges, which it may name again."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()

@@ -113,9 +113,11 @@ def test_configurations_that_the_published_code_ran_with_hold_nothing_unknown():
         ("", "expected the sections of a ROOT configuration, got NoneType"),
         ("a: !!python/object/apply:os.getcwd []", "no valid YAML"),
         ("a: &x {b: *x}", "a section refers to itself"),
-        ("a: {1: 2}", "no valid YAML: the name 1 is no text"),
+        ("a: {1: 2}", "no valid YAML: a name that is no text"),
         ("a: 1\na: 2", "no valid YAML: a is there twice"),
-        ("2020-01-01: 3", "no valid YAML: the name .* is no text"),
+        ("a: " + "{a: " * 2000 + "1" + "}" * 2000, "its sections are nested too deeply"),
+        ("? [1]\n: 2", "no valid YAML: a name that is no text .* line 1"),
+        ("2020-01-01: 3", "no valid YAML: a name that is no text"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused_by_name(tmp_path, text, message):
@@ -129,6 +131,12 @@ def test_anchors_and_merged_sections_are_read(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("base: &q {z: 1}\nb:\n  <<: *q\n  y: 2\n")
     assert root.read_config_file(path) == {"base": {"z": 1}, "b": {"z": 1, "y": 2}}
+
+
+def test_what_a_section_merges_may_be_named_again(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("a: &a {x: 1}\ndeep: {deeper: &b {<<: *a, x: 2}}\nc: {<<: *b}\n")
+    assert root.read_config_file(path) == {"a": {"x": 1}, "deep": {"deeper": {"x": 2}}, "c": {"x": 2}}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
