@@ -55,6 +55,17 @@ def write(path: Path, entries: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name of a file on the disk too; without this a power failure can bring the old file back."""
+    with contextlib.suppress(OSError):  # some file systems cannot: the file is whole all the same
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def read(path: Path, form: Mapping[str, Any]) -> dict[str, Any]:

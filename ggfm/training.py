@@ -5,67 +5,27 @@ After ROOT's `runners/BaseRunner.py` and `runners/DiffusionBasedModelRunners/BBD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from ggfm.batches import Batches, split_pairs, training_batch_size
-from ggfm.bridge import BrownianBridge
 from ggfm.building import build, load_offline
 from ggfm.checks import require_device
-from ggfm.data import DesignTask, OfflineData
+from ggfm.data import DesignTask
 from ggfm.ema import MovingAverage, averages_weights
-from ggfm.gaussian_process import GaussianProcess
 from ggfm.losses import training_loss
 from ggfm.memory import keep_freed_memory
 from ggfm.optimisation import Updater
-from ggfm.pair_sampling import sample_pairs
+from ggfm.pair_source import PairSource
 from ggfm.pairs import Batch, Pairs
-from ggfm.pool import Pool
+from ggfm.record import AfterBatch, Trained, TrainingRecord
 from ggfm.resuming import load, save
 from ggfm.settings import Settings
 from ggfm.switches import Switches
 
 __all__ = ["AfterBatch", "Trained", "Trainer", "TrainingRecord"]
-
-
-class Trained(NamedTuple):
-    """A batch that was just trained on; epochs count from 0, steps from 1. `lr`: before the scheduler saw `loss`."""
-
-    global_step: int
-    epoch: int
-    batch: Batch
-    loss: float
-    lr: float
-
-
-AfterBatch = Callable[[Trained], None]
-"""Called when weights, rate and moving average are what the next batch will find. It may raise; the run then ends."""
-
-
-@dataclass
-class TrainingRecord:
-    """What a training run leaves: the model, its moving average (None without one), the data, and every number logged.
-
-    `losses`, `lr`: one per batch, the rate before that batch's scheduler step. `val_losses`: the batch losses of each
-    validation, reported as their mean, and `val_steps` the global step after which it was made. `pool`: the start
-    designs of the last epoch.
-    """
-
-    bridge: BrownianBridge
-    average: MovingAverage | None
-    data: OfflineData
-    pool: Tensor
-    losses: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    val_losses: list[list[float]] = field(default_factory=list)
-    val_steps: list[int] = field(default_factory=list)
-    global_step: int = 0
-    epochs_done: int = 0
 
 
 class Trainer:
@@ -103,10 +63,8 @@ class Trainer:
             average = MovingAverage(settings["model.EMA.ema_decay"])
             average.register(self.bridge)
         self.data = load_offline(settings, task, dtype, self.device, switches)
-        x, y = self.data.x, self.data.y
-        self.record = TrainingRecord(self.bridge, average, self.data, pool=x[:0])
-        self.pool = Pool(x, y, settings["GP.type_of_initial_points"], settings["GP.num_points"], switches)
-        self.process = self._process(x, y) if settings.num_fit_samples is None else None
+        self.record = TrainingRecord(self.bridge, average, self.data, pool=self.data.x[:0])
+        self.source = PairSource(settings, self.data, switches)
         self.held_out = [self._no_pairs()]
         self._between_epochs = True
 
@@ -161,11 +119,11 @@ class Trainer:
 
     def _train(self, epoch: int, after_batch: AfterBatch | None, functions: Sequence[Pairs] | None) -> bool:
         """Train on an epoch's pairs; whether there were any."""
-        training, validation = split_pairs(
-            self._sampled(epoch) if functions is None else self._given(functions),
-            self.settings["training.val_frac"],
-            self.switches,
-        )
+        if functions is None:
+            self.record.pool, functions = self.source.epoch(epoch)
+        else:
+            self.record.pool = self.source.pool()
+        training, validation = split_pairs(functions, self.settings["training.val_frac"], self.switches)
         batches = Batches(training, self._batch_size, shuffle=True, switches=self.switches)
         if batches.total == 0:
             return False
@@ -179,27 +137,6 @@ class Trainer:
     @property
     def _batch_size(self) -> int:
         return training_batch_size(self.settings["training.batch_size"], self.switches)
-
-    def _process(self, x: Tensor, y: Tensor) -> GaussianProcess:
-        settings = self.settings
-        lengthscale, variance = settings["GP.initial_lengthscale"], settings["GP.initial_outputscale"]
-        return GaussianProcess(x, y, lengthscale=lengthscale, variance=variance, noise=settings["GP.noise"])
-
-    def _given(self, functions: Sequence[Pairs]) -> Sequence[Pairs]:
-        self.record.pool = self.pool.epoch()
-        return functions
-
-    def _sampled(self, epoch: int) -> list[Pairs]:
-        """An epoch's pairs, from the run's one process or from one that is fitted anew."""
-        gp = self.process
-        if gp is not None:
-            # Reading a lengthscale back and setting it again, as pair sampling does, moves its last bits.
-            gp.set_hyper(self.settings["GP.initial_lengthscale"], self.settings["GP.initial_outputscale"])
-        else:
-            rows = torch.randperm(len(self.data.x))[: self.settings.num_fit_samples]
-            gp = self._process(self.data.x[rows], self.data.y[rows])
-        self.record.pool = self.pool.epoch()
-        return sample_pairs(self.record.pool, gp, self.settings.pair_sampling, seed=epoch, switches=self.switches)
 
     def _step(self, epoch: int, batch: Batch) -> Trained:
         record = self.record

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reference_root.checkpoint_form import RECORD, check_identity, check_state, check_tensors
 from reference_root.config_values import entries_of
 from reference_root.dataloader import stack_pairs, unstack_pairs
 from reference_root.tensor_file import read_tensors, write_tensors
@@ -22,7 +23,6 @@ from reference_root.training import Training
 __all__ = ["load_final", "load_training", "save_final", "save_training"]
 
 _TRAINING, _FINAL = "ROOT training, format 1", "ROOT final weights, format 1"
-_RECORD = {"losses": list, "lr": list, "val_losses": list, "val_steps": list, "global_step": int}
 
 
 def save_training(path: Path, training: Training) -> None:
@@ -37,8 +37,8 @@ def load_training(path: Path, training: Training) -> None:
     fit: another seed, configuration (`testing` apart), precision or number of designs too. Then nothing has changed.
     """
     state = _read(path, _TRAINING)
-    _check_identity(path, state["run"], _identity(training))
-    _check_state(path, state, training)
+    check_identity(path, state["run"], _identity(training))
+    check_state(path, state, training)
     before = copy.deepcopy(_state(training))
     try:
         _put(training, state)
@@ -60,7 +60,7 @@ def _state(training: Training) -> dict[str, Any]:
     run, parameters = training.run, dict(training.model.named_parameters())
     return {
         "epochs_done": training.epochs_done,
-        "record": {name: getattr(run, name) for name in _RECORD},
+        "record": {name: getattr(run, name) for name in RECORD},
         "weights": {name: parameter.detach() for name, parameter in parameters.items()},
         # An epoch may end between two optimiser steps, with gradients that still count.
         "gradients": {name: p.grad for name, p in parameters.items() if p.grad is not None},
@@ -85,39 +85,12 @@ def _put(training: Training, state: Mapping[str, Any]) -> None:
     training.update.optimizer.load_state_dict(state["optimizer"])
     training.update.scheduler.load_state_dict(state["scheduler"])
     training.val_pairs = unstack_pairs([column.to(device) for column in state["val_pairs"]])
-    for name in _RECORD:
+    for name in RECORD:
         setattr(training.run, name, state["record"][name])
     training.epochs_done = state["epochs_done"]
     torch.set_rng_state(state["generator"])
     if state["generator_cuda"] is not None and device.type == "cuda":
         torch.cuda.set_rng_state(state["generator_cuda"], device)
-
-
-def _check_identity(path: Path, found: Any, expected: Mapping[str, Any]) -> None:
-    found = found if isinstance(found, dict) else {}
-    for name in (*expected, *found):
-        if found.get(name, "absent") != expected.get(name, "absent"):
-            left, right = found.get(name, "absent"), expected.get(name, "absent")
-            raise ValueError(f"{path}: is of a run with {name} {left!r}, this one has {right!r}")
-
-
-def _check_state(path: Path, state: Mapping[str, Any], training: Training) -> None:
-    parameters = dict(training.model.named_parameters())
-    _check_tensors(path, "weights", state["weights"], parameters)
-    if state["gradients"]:
-        _check_tensors(path, "gradients", state["gradients"], parameters)
-    if training.ema:
-        _check_tensors(path, "shadow", state["shadow"], parameters)
-    record = state["record"]
-    for name, kind in _RECORD.items():
-        if not isinstance(record, dict) or not isinstance(record.get(name), kind):
-            raise ValueError(f"{path}: record lacks {name}, expected {kind.__name__}")
-    x, y = training.run.data.x, training.run.data.y
-    shapes = [tuple(column.shape[1:]) for column in state["val_pairs"]]
-    if shapes not in ([], [x.shape[1:], y.shape[1:]] * 2):
-        raise ValueError(f"{path}: val_pairs have shapes {shapes}, expected pairs of {x.shape[1]} dimensions")
-    if type(state["epochs_done"]) is not int or not 0 <= state["epochs_done"] <= training.config.training.n_epochs:
-        raise ValueError(f"{path}: epochs_done is {state['epochs_done']!r}, expected 0 to n_epochs")
 
 
 def save_final(path: Path, training: Training) -> None:
@@ -132,11 +105,11 @@ def load_final(path: Path, training: Training) -> tuple[dict[str, Tensor], dict[
     Raises ValueError naming the file and what in it does not fit, as `load_training` does.
     """
     state = _read(path, _FINAL)
-    _check_identity(path, state["run"], _identity(training))
+    check_identity(path, state["run"], _identity(training))
     parameters = dict(training.model.named_parameters())
-    _check_tensors(path, "weights", state["weights"], parameters)
+    check_tensors(path, "weights", state["weights"], parameters)
     if training.ema:
-        _check_tensors(path, "shadow", state["shadow"], parameters)
+        check_tensors(path, "shadow", state["shadow"], parameters)
     return state["weights"], state["shadow"]
 
 
@@ -158,15 +131,3 @@ def _read(path: Path, kind: str) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}")
     return dict(state)
-
-
-def _check_tensors(path: Path, entry: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    if not isinstance(found, dict) or set(found) != set(expected):
-        raise ValueError(f"{path}: {entry} holds other names than {', '.join(expected)}")
-    for name, tensor in expected.items():
-        got = found[name]
-        if got.shape != tensor.shape or got.dtype != tensor.dtype:
-            raise ValueError(
-                f"{path}: {entry} {name} is {tuple(got.shape)} {got.dtype}, "
-                f"expected {tuple(tensor.shape)} {tensor.dtype}"
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import zipfile
@@ -15,7 +16,7 @@ __all__ = ["read_tensors", "write_tensors"]
 
 
 def write_tensors(path: Path, state: Mapping[str, Any]) -> None:
-    """Writes `state`; a kill leaves the old file or the new one."""
+    """Writes `state`; a kill leaves the old file or the new one. On its return the new one is on the disk."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -26,6 +27,12 @@ def write_tensors(path: Path, state: Mapping[str, Any]) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not every file system has it
+            os.fsync(folder)  # the file's new name is an entry of its folder
+    finally:
+        os.close(folder)
 
 
 def read_tensors(path: Path) -> Any:

@@ -71,6 +71,15 @@ def test_a_file_that_is_cut_short_is_refused(start: Callable[..., Trainer], save
     assert _state(trainer, saved.with_name("before.pt")) == before
 
 
+def test_a_file_and_its_name_are_on_the_disk_when_it_is_written(
+    start: Callable[..., Trainer], saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    start().save(saved)
+    assert synced == [saved.stat().st_ino, saved.parent.stat().st_ino]
+
+
 def test_a_file_with_a_wrong_bit_is_refused(start: Callable[..., Trainer], saved: Path) -> None:
     damaged = bytearray(saved.read_bytes())
     damaged[len(damaged) // 2] ^= 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import ggfm.pair_source
 import ggfm.training
 from ggfm.gaussian_process import through_softplus
 from ggfm.run import full_run, run
@@ -120,13 +121,13 @@ def test_in_double_precision_without_validation_pairs(case: Case, tmp_path: Path
 @pytest.mark.parametrize("empty", [{0}, {1}, {2}, {0, 1, 2}])
 @pytest.mark.filterwarnings("ignore:no pair is left")
 def test_with_empty_epochs(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: set[int]) -> None:
-    sample = ggfm.training.sample_pairs
+    sample = ggfm.pair_source.sample_pairs
 
     def sample_nothing_sometimes(*given: Any, seed: int, **named: Any) -> Any:
         functions = sample(*given, seed=seed, **named)
         return [pairs[:0] for pairs in functions] if seed in empty else functions
 
-    monkeypatch.setattr(ggfm.training, "sample_pairs", sample_nothing_sometimes)
+    monkeypatch.setattr(ggfm.pair_source, "sample_pairs", sample_nothing_sometimes)
     left = case.require_resumable(tmp_path, ALIGNED.toggled("empty_epoch"))
     assert left["steps"][:2].tolist() == [5 * (3 - len(empty)), 3]
 

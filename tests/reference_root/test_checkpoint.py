@@ -1,4 +1,5 @@
 import copy
+import os
 
 import pytest
 import torch
@@ -135,6 +136,13 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(saved, config, make_task, 
     assert [path.name for path in saved.parent.iterdir()] == ["run.pt"]
 
 
+def test_the_new_name_is_on_the_disk_before_a_save_returns(saved, config, make_task, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    root.save_training(saved, other(config, make_task))
+    assert synced == [saved.stat().st_ino, saved.parent.stat().st_ino]
+
+
 def test_one_flipped_bit_is_noticed(saved, config, make_task):
     data = bytearray(saved.read_bytes())
     data[len(data) // 2] ^= 1
@@ -143,14 +151,22 @@ def test_one_flipped_bit_is_noticed(saved, config, make_task):
         root.load_training(saved, other(config, make_task))
 
 
+RECORD = {"losses": [0.5, 0.5], "lr": [0.1, 0.1], "val_losses": [], "val_steps": [], "global_step": 2}
+
+
 @pytest.mark.parametrize(
     ("entry", "value", "message"),
     [
         ("record", {"losses": []}, "record lacks lr, expected list"),
         ("record", 3, "record lacks losses, expected list"),
         ("generator", torch.zeros(3), "does not fit this run"),
-        ("optimizer", {"state": {}, "param_groups": []}, "does not fit this run"),
-        ("scheduler", 5, "does not fit this run"),
+        ("record", {**RECORD, "losses": [0.5]}, "record has 1 losses, expected 2"),
+        ("record", {**RECORD, "lr": [0.1, "x"]}, "record holds losses or rates that are no numbers"),
+        ("optimizer", 3, "optimizer is no state of Adam"),
+        ("optimizer", {"state": {}, "param_groups": []}, "optimizer is no state of Adam"),
+        ("scheduler", 5, "scheduler is no state of a ReduceLROnPlateau"),
+        ("scheduler", {}, "scheduler is no state of a ReduceLROnPlateau"),
+        ("generator_cuda", torch.zeros(16, dtype=torch.uint8), "generator_cuda is of a run on another kind of device"),
         ("epochs_done", "x", "epochs_done is 'x', expected 0 to n_epochs"),
         ("epochs_done", 9, "epochs_done is 9, expected 0 to n_epochs"),
         (
@@ -172,6 +188,25 @@ def test_an_entry_that_does_not_fit_is_named_and_nothing_changes(saved, config, 
     assert same(before, {name: p.detach() for name, p in training.model.named_parameters()})
     assert torch.equal(generator, torch.get_rng_state())
     assert (training.epochs_done, training.run.losses, training.val_pairs) == (0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda memory: memory.clear(), "optimizer remembers other parameters"),
+        (lambda memory: memory[0].pop("exp_avg"), "optimizer 0 holds other names than"),
+        (lambda memory: memory[0].update(exp_avg=torch.zeros(2)), r"optimizer 0 exp_avg is \(2,\) torch\.float32"),
+        (lambda memory: memory[0].update(step="x"), "optimizer 0 step is 'x'"),
+    ],
+)
+def test_what_an_optimiser_must_remember_is_checked(saved, config, make_task, change, message):
+    state = torch.load(saved, weights_only=True)
+    change(state["optimizer"]["state"])
+    torch.save(state, saved)
+    training = other(config, make_task)
+    with pytest.raises(ValueError, match=f"run.pt: {message}"):
+        root.load_training(saved, training)
+    assert training.update.optimizer.state_dict()["state"] == {}
 
 
 def test_final_weights_come_back_as_they_were(config, make_task, tmp_path):
