@@ -25,3 +25,14 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """On to the disk with the file's new name, too: it is an entry of its folder."""
+    with contextlib.suppress(OSError):  # some file systems cannot; the file is whole all the same
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

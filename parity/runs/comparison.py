@@ -14,7 +14,7 @@ from typing import Any
 
 from parity.runs.exchange import shift_interval, shift_p_value, smallest_p_value
 from parity.runs.result import PERCENTILES
-from parity.runs.settings import digest
+from parity.runs.settings import digest, seeds_in_words
 
 __all__ = ["FALSE_ALARMS", "Comparison", "Distance", "Standing", "compare", "conditions_key"]
 
@@ -102,7 +102,7 @@ def _compared(
     others = {seed: [reference[seed], *(r for r in moved if r["seed"] == seed)] for seed in seeds}
     tested = [seed for seed in seeds if len(others[seed]) > 1]
     scores = {key: [[_score(r, key) for r in (candidate[s], *others[s])] for s in tested] for key in PERCENTILES}
-    enough = bool(tested) and smallest_p_value([len(others[s]) for s in tested]) <= _LEVEL
+    enough = bool(tested) and smallest_p_value([1 + len(others[s]) for s in tested]) <= _LEVEL
     first = next(iter(candidate.values()))
     comparison = Comparison(
         task=first["task"],
@@ -121,7 +121,8 @@ def _compared(
     standing, sentence = _ended_otherwise(comparison.label, reference, candidate, nudged) or _judged(
         comparison, [s for s in seeds if s not in tested and _differ(candidate[s], reference[s])]
     )
-    machines = {(r["threads"], r["versions"].get("torch")) for r in (*reference.values(), *candidate.values())}
+    compared = [r for r in (*reference.values(), *candidate.values(), *nudged) if r["seed"] in candidate]
+    machines = {(r["threads"], str(r["versions"].get("torch"))) for r in compared}
     note = " Numbers of threads or versions of PyTorch differ between these runs." if len(machines) > 1 else ""
     return replace(comparison, standing=standing, sentence=sentence + note)
 
@@ -137,7 +138,7 @@ def _ended_otherwise(
     if not alone:
         return None
     moved = {seed: {_finished(r) for r in nudged if r["seed"] == seed} for seed in alone}
-    which = f"of {_listed(alone)}, only one of both finished"
+    which = f"of {seeds_in_words(alone)}, only one of both finished"
     if all(ends == {_finished(reference[seed])} for seed, ends in moved.items()):
         return Standing.BEYOND, f"{label} differs from root by more than rounding allows: {which}."
     return Standing.UNKNOWN, f"{label} and root: not known, {which}, and rounding may explain that."
@@ -147,17 +148,17 @@ def _judged(comparison: Comparison, untested: Sequence[int]) -> tuple[Standing, 
     label, candidate, p_values = comparison.label, comparison.candidate, comparison.p_values
     if not candidate:
         return Standing.UNKNOWN, f"{label} and root: not known, no shared seed finished on either side."
-    over = f"over {_listed(comparison.seeds)}"
+    over = f"over {seeds_in_words(comparison.seeds)}"
     if all(distance.largest == 0 for distance in candidate.values()):
         return Standing.EQUAL, f"{label} and root agree within what rounding allows: every percentile is equal {over}."
     if p_values is None or comparison.intervals is None or untested:
         worst = max(PERCENTILES, key=lambda key: candidate[key].mean)
-        missing = f"without any for {_listed(untested)}" if untested and p_values else "with too few"
+        missing = f"without any for {seeds_in_words(untested)}" if untested and p_values else "with too few"
         return Standing.UNKNOWN, (
             f"{label} and root: not known whether rounding explains it; the {PERCENTILES[worst]} percentile differs by "
             f"{candidate[worst].mean:.4f} on average {over}, {missing} runs of root under --nudge to tell by."
         )
-    over, worst = f"over {_listed(comparison.tested)}", min(PERCENTILES, key=lambda key: p_values[key])
+    over, worst = f"over {seeds_in_words(comparison.tested)}", min(PERCENTILES, key=lambda key: p_values[key])
     shown = f"smallest p-value {p_values[worst]:.4f}, {PERCENTILES[worst]} percentile"
     if p_values[worst] <= _LEVEL:
         return Standing.BEYOND, (
@@ -168,7 +169,7 @@ def _judged(comparison: Comparison, untested: Sequence[int]) -> tuple[Standing, 
     return Standing.WITHIN, (
         f"{label} and root agree within what rounding allows: {over} it cannot be told from root moved within rounding "
         f"({shown}). Excluded are mean shifts beyond {low:+.3f} and {high:+.3f} of the {PERCENTILES[widest]} "
-        "percentile, and smaller ones of the others."
+        "percentile, the widest range of all."
     )
 
 
@@ -189,15 +190,3 @@ def _distances(reference: Mapping[int, Mapping[str, Any]], results: Sequence[Map
         key: [abs(r["scores"][key] - reference[r["seed"]]["scores"][key]) for r in results] for key in PERCENTILES
     }
     return {key: Distance(sum(d) / len(d), max(d)) for key, d in differences.items() if d}
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    """`seeds 0-3, 7`: runs of consecutive seeds in short."""
-    runs: list[list[int]] = []
-    for seed in seeds:
-        if runs and seed == runs[-1][-1] + 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    short = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-    return f"seed{'s' * (len(seeds) > 1)} {short}"

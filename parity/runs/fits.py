@@ -11,13 +11,14 @@ from parity.tasks.interface import Task
 __all__ = ["check_fits", "check_task_name"]
 
 _POOL = 1024
+_BEST = 2000
 
 
 def check_fits(config: Mapping[str, Any], task: Task, switches: Sequence[str] = ()) -> None:
     """ValueError naming the entry that stops a run on this task, in training or only in the test.
 
     `cosine` steps start outside of the schedule; candidates and start points must be among the N offline designs.
-    `switches`: those of ggfm that are on.
+    `switches`: those of ggfm that are on; with `pool`, half of the start points are among the 2000 best designs.
     """
     params, testing, gp = config["model"]["BB"]["params"], config["testing"], config["GP"]
     n, wanted, share = len(task.y), testing["num_candidates"], testing["percentile_sampling"]
@@ -30,7 +31,13 @@ def check_fits(config: Mapping[str, Any], task: Task, switches: Sequence[str] = 
             f"{testing['type_sampling']!r} draws from (percentile_sampling {share}, {n} designs), got {wanted}"
         )
     pool = min(n, _POOL) if gp["type_of_initial_points"] in ("highest", "lowest") else n
-    if "pool" not in switches and gp["num_points"] > pool:
+    if "pool" in switches:
+        most = min(2 * _BEST + 1, 2 * n)
+        if gp["num_points"] > most:
+            raise ValueError(
+                f"config: GP.num_points must be at most {most} with the switch pool, got {gp['num_points']}"
+            )
+    elif gp["num_points"] > pool:
         raise ValueError(
             f"config: GP.num_points must be at most the {pool} designs of the pool "
             f"{gp['type_of_initial_points']!r}, got {gp['num_points']}"

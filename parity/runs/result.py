@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ __all__ = ["PERCENTILES", "best_offline", "progress_of", "read_result", "result_
 PERCENTILES = {"p100": "100th", "p80": "80th", "p50": "50th"}
 """Keys of the percentiles in a result, and their names."""
 
-_NUMBER = (int, float)
 _KEYS = {
     "side", "version", "label", "switches", "task", "data", "task_note", "size", "config", "unknown_entries",
     "seed", "dtype", "device", "threads", "nudge", "versions", "status", "reason", "losses", "lr", "val_losses",
@@ -108,24 +108,33 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def _soundness(document: Mapping[str, Any]) -> dict[str, bool]:
-    """Of what is computed with: whether it has the types that a run writes."""
-    scores, timings = document["scores"], document["timings"]
-    finished = document["status"] == "finished"
+    """Of what is computed with: whether it is what a run writes."""
+    scores, timings, nudge = document["scores"], document["timings"], document["nudge"]
+    means, steps, losses, rates = (document[key] for key in ("val_losses", "val_steps", "losses", "lr"))
+    percentiles = [scores.get(key) for key in PERCENTILES] if isinstance(scores, dict) else None
     return {
+        "label, task, size": all(isinstance(document[key], str) for key in ("label", "task", "size")),
+        "seed, threads, nudge": _whole([document["seed"], document["threads"], *[nudge] * (nudge is not None)]),
         "status": document["status"] in ("finished", "diverged"),
-        "scores": (isinstance(scores, dict) and _numbers([scores.get(key) for key in PERCENTILES]))
-        if finished
-        else scores is None,
+        "scores": _numbers(percentiles) if document["status"] == "finished" else scores is None,
         "timings": isinstance(timings, dict) and _numbers([timings.get(name) for name in ("train_s", "test_s")]),
-        "losses, lr": _numbers(document["losses"]) and _numbers(document["lr"]),
-        "val_losses": _numbers([loss for loss in document["val_losses"] if loss is not None]),
-        "best_offline, seed": _numbers([document["best_offline"], document["seed"]]),
+        "losses, lr": _numbers(losses) and _numbers(rates) and len(losses) == len(rates),
+        "val_losses, val_steps": isinstance(means, list)
+        and _numbers([mean for mean in means if mean is not None])
+        and _whole(steps)
+        and len(means) == len(steps),
+        "best_offline": _numbers([document["best_offline"]]),
         "config, versions": isinstance(document["config"], dict) and isinstance(document["versions"], dict),
     }
 
 
 def _numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(v, _NUMBER) and not isinstance(v, bool) for v in values)
+    """Whether it is a list of finite numbers (of Python's, an integer may be larger than any float)."""
+    return isinstance(values, list) and all(type(v) in (int, float) and abs(v) <= sys.float_info.max for v in values)
+
+
+def _whole(values: Any) -> bool:
+    return isinstance(values, list) and all(type(v) is int for v in values)
 
 
 def val_means(val_losses: Sequence[Sequence[float]]) -> list[float | None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.runs.comparison import conditions_key
 from parity.runs.folder import SeedFolder, write_document
 from parity.runs.request import Request
 from parity.runs.result import PERCENTILES, read_result
@@ -47,11 +48,11 @@ def run_seeds(
 
 
 def _in_folder(request: Request, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """These results and those that other commands left under the same configuration, by seed."""
+    """These results and those that other commands left under the same conditions, by seed."""
     known = {result["seed"]: result for result in results}
     for path in request.folder.glob("seed*/result.json"):
         other = read_result(path)
-        if other["config"] == results[0]["config"]:
+        if conditions_key(other) == conditions_key(results[0]):
             known.setdefault(other["seed"], other)
     return [known[seed] for seed in sorted(known)]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["digest", "entries", "merged", "parse_seeds", "parse_settings", "plain"]
+__all__ = ["digest", "entries", "merged", "parse_seeds", "parse_settings", "plain", "seeds_in_words"]
 
 _LARGEST_SEED = 2**32 - 1  # NumPy's
 
@@ -28,6 +28,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise ValueError(f"--seeds {text!r}: {part.strip()} must rise and end at {_LARGEST_SEED} or before")
         seeds |= dict.fromkeys(range(start, end + 1))
     return tuple(seeds)
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """Rising seeds as `seeds 0-3, 7`: those that follow each other in short."""
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    short = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    return f"seed{'s' * (len(seeds) > 1)} {short}"
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from parity.runs.comparison import Comparison, conditions_key
 from parity.runs.result import PERCENTILES, read_result
 
 __all__ = ["Row", "load_results", "rows", "text"]
+
+_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def text(table: Sequence[Row], comparisons: Sequence[Comparison]) -> list[str]:
     ]  # fmt: skip
     lines = _aligned([head, *body], words=4)
     for comparison in comparisons:
-        lines += ["", f"{comparison.task} {comparison.size}: {comparison.sentence}"]
+        judgement = f"{comparison.task} {comparison.size}: {comparison.sentence}"
+        lines += ["", *textwrap.wrap(judgement, _WIDTH, break_long_words=False, break_on_hyphens=False)]
         if not comparison.candidate:
             continue
         nudged = f"root, nudged ({len(comparison.nudges)})"

@@ -86,6 +86,13 @@ def test_too_few_nudged_runs_cannot_tell():
     assert "with too few runs of root under --nudge to tell by" in comparison.sentence
 
 
+def test_one_nudge_of_eight_seeds_is_enough_to_tell():
+    one = [document for document in many() if document["nudge"] in (None, 1)]
+    assert only(one).standing is Standing.WITHIN
+    shifted = [document for document in many(0.1) if document["nudge"] in (None, 1)]
+    assert only(shifted).standing is Standing.BEYOND
+
+
 def test_a_seed_that_differs_without_a_nudged_run_is_not_passed_over():
     kept = [d for d in many() if d["nudge"] is None or d["seed"] < 6]
     comparison = only(kept)
@@ -112,6 +119,10 @@ def test_other_threads_or_versions_are_mentioned():
     comparison = only([*ROOT, result("ggfm-aligned", 0, 0.9, threads=2)])
     assert comparison.standing is Standing.EQUAL
     assert comparison.sentence.endswith("Numbers of threads or versions of PyTorch differ between these runs.")
+    nudged = result("root-nudge1", 0, 0.92, nudge=1, versions={"torch": "1.0"})
+    assert "differ between these runs" in only([*ROOT, nudged, result("ggfm-aligned", 0, 0.9)]).sentence
+    elsewhere = result("root", 7, 0.9, threads=2)
+    assert "differ between these runs" not in only([*ROOT, elsewhere, result("ggfm-aligned", 0, 0.9)]).sentence
 
 
 def test_without_nudged_runs_a_difference_is_not_known_to_be_rounding():
@@ -182,6 +193,7 @@ def test_the_table_in_text_shows_rows_differences_and_judgement():
     assert any(line.split() == ["ggfm-aligned", *["0.0400", "(0.0400)"], *["0.0000", "(0.0000)"] * 2] for line in lines)
     assert any(line.split()[:3] == ["root,", "nudged", "(2)"] for line in lines)
     assert any(line.split() == ["p-value", "0.3333", "1.0000", "1.0000"] for line in lines)
+    assert max(map(len, lines)) <= 100
 
 
 def written(folder, document):

@@ -318,6 +318,14 @@ def test_other_seeds_go_on_when_one_fails_and_the_summary_holds_all_that_are_the
     assert summary["seeds"] == [0, 2, 5]
 
 
+def test_the_summary_leaves_out_results_under_other_conditions(tmp_path):
+    run_seeds(asked(tmp_path), [0, 5], say=print)
+    path = asked(tmp_path).folder / "seed5" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "of another day"}))
+    run_seeds(asked(tmp_path), [0], say=print)
+    assert json.loads((asked(tmp_path).folder / "summary.json").read_text())["seeds"] == [0]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -326,6 +334,16 @@ def test_other_seeds_go_on_when_one_fails_and_the_summary_holds_all_that_are_the
         ({"losses": [1.0, "a"]}, "losses, lr"),
         ({"timings": None}, "timings"),
         ({"config": []}, "config, versions"),
+        ({"losses": []}, "losses, lr"),
+        ({"lr": 3}, "losses, lr"),
+        ({"val_losses": 3}, "val_losses, val_steps"),
+        ({"val_steps": []}, "val_losses, val_steps"),
+        ({"best_offline": float("nan")}, "best_offline"),
+        ({"best_offline": 10**400}, "best_offline"),
+        ({"scores": {"p100": 1e400, "p80": 0.1, "p50": 0.1}}, "scores"),
+        ({"seed": True}, "seed, threads, nudge"),
+        ({"threads": [1]}, "seed, threads, nudge"),
+        ({"label": 3, "nudge": "x"}, "label, task, size, seed, threads, nudge"),
     ],
 )
 def test_a_result_of_other_types_is_named(tmp_path, change, named):

@@ -8,7 +8,7 @@ import yaml
 
 from parity.runs import DESK, parse_seeds, prepare, size_config
 from parity.runs.fits import check_fits, check_task_name
-from parity.runs.settings import entries, merged, parse_settings, plain
+from parity.runs.settings import entries, merged, parse_settings, plain, seeds_in_words
 from parity.sides import load_side
 from parity.sides.root_config import PUBLISHED, published_config
 from parity.tasks import load_task
@@ -34,6 +34,13 @@ def test_seeds_are_numbers_and_ranges_each_once(text, seeds):
 def test_other_seeds_are_refused(text):
     with pytest.raises(ValueError, match=f"--seeds {text!r}: "):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"), [([4], "seed 4"), ([0, 1, 2, 3, 7], "seeds 0-3, 7"), ([0, 2, 3], "seeds 0, 2-3")]
+)
+def test_seeds_are_put_in_words(seeds, words):
+    assert seeds_in_words(seeds) == words
 
 
 def test_settings_are_yaml_values_under_dotted_names():
@@ -202,3 +209,12 @@ def test_what_would_fail_after_training_is_said_before(changes, message):
 def test_the_switch_pool_draws_its_own_start_points():
     config = merged(published_config("TFBind8-Exact-v0"), {"GP.num_points": 1025})
     check_fits(config, SimpleNamespace(y=range(32_898)), ["pool"])
+
+
+@pytest.mark.parametrize(("designs", "most"), [(1500, 3000), (2000, 4000), (2001, 4001), (9000, 4001)])
+def test_the_switch_pool_draws_half_of_them_from_the_best(designs, most):
+    task, gp = SimpleNamespace(y=range(designs)), "GP.num_points"
+    config = merged(published_config("TFBind8-Exact-v0"), {gp: most})
+    check_fits(config, task, ["pool"])
+    with pytest.raises(ValueError, match=rf"GP.num_points must be at most {most} with the switch pool, got {most + 1}"):
+        check_fits(merged(config, {gp: most + 1}), task, ["pool"])
