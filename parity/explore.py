@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 
 from parity.components.base import Component, Context
 from parity.judge import judge
-from parity.ledger import Entry
+from parity.ledger import Entry, reaching
 from parity.sides.interface import Side
 from parity.verdict import Judgement, Verdict
 
@@ -94,9 +94,7 @@ def judge_explained(
     found = judge(component, params, reference, candidate.side, ctx)
     if found.agrees:
         return found, True
-    names = tuple(
-        name for name, entry in candidate.known.items() if component.name in entry.components and entry.covers(params)
-    )
+    names = tuple(entry.name for entry in reaching(candidate.known, component.name) if entry.covers(params))
     if not names or candidate.without is None:
         return found, False
     rest = judge(component, params, reference, candidate.without(names), ctx)

@@ -10,14 +10,13 @@ from importlib import metadata
 import torch
 
 from parity.components import REGISTRY, Component, Context, component
+from parity.conditions import DTYPES, usable_device
 from parity.explore import EXAMPLES, Candidate
 from parity.ledger import Entry, load
 from parity.sides import PROFILES, Side, load_side, switches
 from parity.tasks.catalogue import load_task
 
 __all__ = ["Session", "open_session"]
-
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ def open_session(
     for profile in profiles:
         if profile not in PROFILES:
             raise ValueError(f"profile {profile!r} is unknown; allowed are {', '.join(PROFILES)}")
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype {dtype!r} is unknown; allowed are {', '.join(_DTYPES)}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is unknown; allowed are {', '.join(DTYPES)}")
     if examples not in EXAMPLES and not (examples.isdigit() and int(examples) > 0):
         raise ValueError(f"examples {examples!r} is neither a positive number nor one of {', '.join(EXAMPLES)}")
     if threads < 1:
@@ -101,7 +100,7 @@ def open_session(
         candidate=candidate,
         profiles=tuple(profiles),
         components=tuple(component(name) for name in components) or tuple(REGISTRY.values()),
-        context=Context(task=loaded, device=_device(device), dtype=_DTYPES[dtype]),
+        context=Context(task=loaded, device=usable_device(device), dtype=DTYPES[dtype]),
         task_note=note,
         seed=seed,
         examples=EXAMPLES[examples] if examples in EXAMPLES else int(examples),
@@ -110,12 +109,3 @@ def open_session(
     if candidate not in ("ggfm", "reference_root"):
         raise ValueError(f"candidate {candidate!r} is unknown; allowed are ggfm, reference_root")
     return replace(session, profiles=("itself",)) if candidate == "reference_root" else session
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return device

@@ -10,8 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from parity.conditions import DTYPES
 from parity.runs import SIZES, compare, load_results, parse_seeds, prepare, rows, run_seeds, summary_line, summary_of
-from parity.runs.request import DTYPES, SIDES
+from parity.runs.request import SIDES
 from parity.runs.table import text
 from parity.sides import PROFILES
 

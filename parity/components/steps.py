@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from parity.components.base import Component, Context, Params, gaussian
 from parity.components.strategies import seeds
-from parity.components.training import small_run
+from parity.components.training import SMALL_RUN, small_run
 from parity.policy import Policy
 from parity.sides.interface import MissingComponent, Pairs, Side, Tree
 from parity.timeline import record_timeline
@@ -64,14 +64,7 @@ def _follow(side: Side) -> Callable[..., Tree]:
     return follow
 
 
-_STEPS = {
-    "source": "continuous", "rows": 50, "dim": 4, "task_name": "DKittyMorphology-Exact-v0", "lengthscale": 1.0,
-    "num_points": 20, "pool": "highest", "loss_type": "l1", "optimizer": "Adam", "use_ema": True, "epochs": 2,
-    "accumulate": 2, "val_frac": 0.1, "type_sampling": "highest", "threshold_diff": -1.0, "seed": 0,
-    "task_normalize_x": True, "task_normalize_y": True, "bare": False, "mt_type": "linear", "start_ema_step": 4,
-    "guidance_prob": 0.15, "guidance_weight": -1.5, "clip_denoised": False, "alpha": 0.8, "patience": 1, "cooldown": 1,
-    "validation_interval": 2, "pairs": 20, "functions": 2,
-}  # fmt: skip
+_STEPS = SMALL_RUN | {"patience": 1, "cooldown": 1, "validation_interval": 2, "pairs": 20, "functions": 2}
 
 LONG = _STEPS | {
     "epochs": 14, "pairs": 65, "start_ema_step": 100, "patience": 20, "cooldown": 10, "validation_interval": 3,

@@ -12,7 +12,7 @@ from parity.components.data import small_task
 from parity.components.strategies import seeds
 from parity.policy import Policy
 
-__all__ = ["COMPONENTS", "small_config", "small_run"]
+__all__ = ["COMPONENTS", "SMALL_RUN", "small_config", "small_run"]
 
 
 def small_config(params: Params, image_size: int) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def small_run(params: Params, ctx: Context) -> dict[str, Any]:
     return {"config": small_config(params, size), "task": task, "seed": params["seed"], "dtype": torch.float32}
 
 
-_RUN = {
+SMALL_RUN = {
     "source": "continuous", "rows": 50, "dim": 4, "task_name": "DKittyMorphology-Exact-v0", "lengthscale": 1.0,
     "num_points": 20, "pool": "highest", "loss_type": "l1", "optimizer": "Adam", "use_ema": True, "epochs": 2,
     "accumulate": 2, "val_frac": 0.1, "type_sampling": "highest",
@@ -144,6 +144,7 @@ _RUN = {
     "mt_type": "linear", "start_ema_step": 4, "guidance_prob": 0.15, "guidance_weight": -1.5, "clip_denoised": False,
     "alpha": 0.8,
 }  # fmt: skip
+"""The run that others are changes of."""
 
 COMPONENTS = [
     Component(
@@ -155,12 +156,13 @@ COMPONENTS = [
         policy=Policy(exact=("lr",)),
         refused=lambda p: p["threshold_diff"] > 0,
         examples=[
-            _RUN,
-            _RUN | {"source": "task", "task_name": "TFBind8-Exact-v0", "lengthscale": 6.25},
-            _RUN | {"threshold_diff": 1e9},
-            _RUN | {"clip_denoised": True, "guidance_weight": 0.7, "alpha": 0.5, "task_normalize_x": False},
-            _RUN | {"epochs": 3, "accumulate": 1, "start_ema_step": 6, "task_normalize_y": False, "guidance_prob": 0.5},
-            _RUN | {"source": "discrete", "task_name": "TFBind10-Exact-v0", "bare": True, "mt_type": "sin"},
+            SMALL_RUN,
+            SMALL_RUN | {"source": "task", "task_name": "TFBind8-Exact-v0", "lengthscale": 6.25},
+            SMALL_RUN | {"threshold_diff": 1e9},
+            SMALL_RUN | {"clip_denoised": True, "guidance_weight": 0.7, "alpha": 0.5, "task_normalize_x": False},
+            SMALL_RUN
+            | {"epochs": 3, "accumulate": 1, "start_ema_step": 6, "task_normalize_y": False, "guidance_prob": 0.5},
+            SMALL_RUN | {"source": "discrete", "task_name": "TFBind10-Exact-v0", "bare": True, "mt_type": "sin"},
         ],
         on_task=True,
         cost=0.1,

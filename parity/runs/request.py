@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from parity.conditions import DTYPES, usable_device
 from parity.runs.fits import check_fits, check_task_name
 from parity.runs.settings import digest, merged, parse_settings, plain
 from parity.runs.sizes import size_config
@@ -24,8 +25,6 @@ __all__ = ["SIDES", "Request", "RunSide", "prepare"]
 
 SIDES = {"root": "reference_root", "ggfm": "ggfm"}
 """Names of the sides on the command line, and in `parity.sides`."""
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class RunSide(Trainable, Protocol):
@@ -131,7 +130,7 @@ def prepare(
         raise ValueError(f"--dtype {dtype!r} is unknown; allowed are {', '.join(DTYPES)}")
     if threads < 1:
         raise ValueError(f"--threads must be at least 1, got {threads}")
-    device = _usable(device)
+    device = str(usable_device(device, "--device"))
     loaded: Any = load_side(SIDES[side], profile or "aligned", on=on, off=off)
     designs, note = load_task(task)
     switches = tuple(loaded.switches.on) if side == "ggfm" else ()
@@ -187,12 +186,3 @@ def _label(side_name: str, nudge: int | None) -> str:
     """`root`, `root-nudge1`, `ggfm-aligned+pool`: the side's name without brackets."""
     label = side_name.replace("reference_root", "root").replace("[", "-").rstrip("]")
     return label if nudge is None else f"{label}-nudge{nudge}"
-
-
-def _usable(name: str) -> str:
-    try:
-        device = torch.device(name)
-        torch.ones(1, device=device).sum().item()
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return str(device)

@@ -13,6 +13,8 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from parity import files
+
 __all__ = ["DataCorrupt", "DataUnavailable", "cache_folder", "npy_bytes", "read_npy", "sha256", "write_atomic"]
 
 REPAIR = "`parity data fetch` repairs it"
@@ -50,18 +52,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        tempfile.TemporaryFile(dir=path.parent).close()  # whether it can be written
     except OSError as error:
         raise DataUnavailable(f"cannot write to {path.parent} ({error}); PARITY_DATA names another folder") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp keeps others out, a shared cache lets them read
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    files.write_atomic(path, data)
 
 
 def read_npy(path: Path, expected_sha256: str) -> NDArray[Any]:
