@@ -1,0 +1,3 @@
+"""Why two sides differ: their random draws, their operations, the stages of a run."""
+
+__all__: list[str] = []
