@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ import torch
 from parity.comparator import Runs, compare_trees
 from parity.draws import describe_draws, handovers
 from parity.outcome import Outcome, run
+from parity.policy import Policy
 from parity.sides.interface import MissingComponent, Side, Tree
 from parity.verdict import Judgement, LeafResult, Verdict
 
 if TYPE_CHECKING:
     from parity.components.base import Component, Context
 
-__all__ = ["judge"]
+__all__ = ["compare_with_spread", "judge", "side_effects"]
 
 _SPREADS = ((4, 1e4), (20, 1e2))
 """Runs of the reference on inputs and draws moved within one unit in the last place, when one run says too little about
@@ -26,18 +27,34 @@ that is twice the largest of 20 comes by chance less than once in 10,000). Each 
 that it cannot turn into agreement."""
 
 
-def judge(component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context) -> Judgement:
+def judge(
+    component: Component,
+    params: Mapping[str, Any],
+    reference: Side,
+    candidate: Side,
+    ctx: Context,
+    *,
+    known: dict[tuple[Any, ...], Outcome] | None = None,
+) -> Judgement:
     """Judge `candidate` against `reference` on the input that `params` describe.
 
     Four runs from equal generator states: both sides, float32 and float64. Only when these disagree more is run: the
     reference on inputs that rounding cannot tell apart (to learn its own error), both sides once more with their draws
     recorded, and the candidate with the reference's draws forced on it (to tell `randomness` from `divergent`).
+
+    `known`: the reference's runs on this very input, kept from one candidate to the next.
     """
     inputs = component.build(params, ctx)
     seed = int(params.get("seed", 0))
 
     def execute(side: Side, dtype: torch.dtype, **options: Any) -> Outcome:
-        return run(component.bind(side), inputs, seed=seed, dtype=dtype, device=ctx.device, **options)
+        key = dtype, *sorted(options.items())
+        if side is reference and known is not None and key in known:
+            return known[key]
+        outcome = run(component.bind(side), inputs, seed=seed, dtype=dtype, device=ctx.device, **options)
+        if side is reference and known is not None:
+            known[key] = outcome
+        return outcome
 
     def verdict(kind: Verdict, reason: str, leaves: list[LeafResult] | None = None, **more: Any) -> Judgement:
         return Judgement(component.name, candidate.name, dict(params), kind, reason, tuple(leaves or ()), **more)
@@ -54,14 +71,9 @@ def judge(component: Component, params: Mapping[str, Any], reference: Side, cand
             return verdict(*_judge_errors(left, right, component.refused(params)))
 
     runs = Runs(ref32.tree, cand32.tree, ref64.tree, cand64.tree)
-    leaves = compare_trees(runs, component.policy)
-    for count, hopeless in _SPREADS:
-        if _rounding_may_explain(leaves, hopeless):
-            more = (execute(reference, low, nudge=k).tree for k in range(len(runs.spread32), count))
-            runs = replace(runs, spread32=(*runs.spread32, *more))
-            leaves = compare_trees(runs, component.policy)
+    runs, leaves = compare_with_spread(runs, component.policy, lambda k: execute(reference, low, nudge=k).tree)
     moved = ref32.generators != cand32.generators or ref64.generators != cand64.generators
-    effects = _side_effects(ref32, cand32)
+    effects = side_effects(ref32, cand32)
     if not moved and not effects and any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves):
         flip = component.flips(params, runs) or _flipped_shape(runs, component, execute, reference, low)
         if flip is not None:
@@ -85,6 +97,20 @@ def judge(component: Component, params: Mapping[str, Any], reference: Side, cand
     if worst.verdict is Verdict.IDENTICAL:
         return verdict(Verdict.IDENTICAL, "equal to the bit, same randomness, same side effects", leaves, **draws)
     return verdict(worst.verdict, f"{worst.name}: {worst.reason}", leaves, **draws)
+
+
+def compare_with_spread(runs: Runs, policy: Policy, nudged: Callable[[int], Tree]) -> tuple[Runs, list[LeafResult]]:
+    """Compare; where one run says too little about the reference's own error, also with more of its runs.
+
+    `nudged(k)`: the reference's float32 tree on inputs that rounding cannot tell from the given ones, moved by seed k.
+    """
+    leaves = compare_trees(runs, policy)
+    for count, hopeless in _SPREADS:
+        if _rounding_may_explain(leaves, hopeless):
+            more = (nudged(k) for k in range(len(runs.spread32), count))
+            runs = replace(runs, spread32=(*runs.spread32, *more))
+            leaves = compare_trees(runs, policy)
+    return runs, leaves
 
 
 def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool) -> tuple[Verdict, str]:
@@ -167,7 +193,7 @@ def _parting(reference: Outcome, candidate: Outcome) -> str:
     return "the generators are left in another state"
 
 
-def _side_effects(reference: Outcome, candidate: Outcome) -> str:
+def side_effects(reference: Outcome, candidate: Outcome) -> str:
     """What the candidate does besides returning values and the reference does not. Aliasing an input or keeping a
     graph only counts when the candidate does it: returning a copy where the reference returns its input harms nobody.
     """

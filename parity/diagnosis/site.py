@@ -6,18 +6,15 @@ import linecache
 import sys
 import sysconfig
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FrameType
 
-__all__ = ["Site", "call_chain", "call_site", "is_own", "surrounding"]
+__all__ = ["Site", "call_chain", "call_site", "is_own", "site_at", "surrounding"]
 
-_LIBRARIES = (
-    "torch", "numpy", "scipy", "gpytorch", "linear_operator", "jaxtyping", "hypothesis", "pytest", "_pytest", "pluggy",
-    "tqdm", "parity",
-)  # fmt: skip
-"""What calls a side, and what a side computes with. Everything else is a side's own code."""
+_OWN = ("reference_root", "ggfm")
+"""Packages that are a side's own code even where they are installed. So is all code that is not installed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,11 @@ class Site:
     text: str
     path: str
 
+    @property
+    def of_adapter(self) -> bool:
+        """Whether it translates for a side instead of being the side's own."""
+        return self.file.startswith("parity/")
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line} in {self.function}"
 
@@ -40,11 +42,11 @@ def call_chain(frame: FrameType | None = None, limit: int = 8) -> tuple[Site, ..
     adapter: list[Site] = []
     frame = frame or sys._getframe(1)
     while frame is not None and len(own) < limit:
-        kind = _kind(frame.f_code)
+        kind = _kind(frame.f_code.co_filename)
         if kind == "own":
-            own.append(_site(frame.f_code, frame.f_lineno))
+            own.append(_site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
         elif kind == "adapter":
-            adapter.append(_site(frame.f_code, frame.f_lineno))
+            adapter.append(_site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
         elif kind == "parity" and (own or adapter):
             break  # what lies further out called the side
         frame = frame.f_back
@@ -56,9 +58,14 @@ def call_site(frame: FrameType | None = None) -> Site | None:
     return next(iter(call_chain(frame or sys._getframe(1), limit=1)), None)
 
 
+def site_at(file: str, line: int, function: str) -> Site:
+    """The site of a known line."""
+    return _site(file, line, function)
+
+
 def is_own(code: CodeType) -> bool:
     """Whether a function is a side's own code."""
-    return _kind(code) == "own"
+    return _kind(code.co_filename) == "own"
 
 
 def surrounding(site: Site, lines: int = 3) -> list[tuple[int, str]]:
@@ -69,31 +76,29 @@ def surrounding(site: Site, lines: int = 3) -> list[tuple[int, str]]:
 
 
 @lru_cache(maxsize=4096)
-def _kind(code: CodeType) -> str:
-    """`own`, `adapter`, `parity` or `library`."""
-    name = code.co_filename
-    folders = _folders()
-    if name.startswith(f"{folders['parity']}sides/"):
+def _kind(name: str) -> str:
+    """Of a file: `own`, `adapter`, `parity` or `library`."""
+    if name.startswith(_folder("parity") + "sides/"):
         return "adapter"
-    if name.startswith(folders["parity"]):
+    if name.startswith(_folder("parity")):
         return "parity"
-    in_stdlib = name.startswith(sysconfig.get_path("stdlib")) and "-packages/" not in name
-    return "library" if in_stdlib or name.startswith(("<", *folders.values())) else "own"
+    if any(name.startswith(_folder(package)) for package in _OWN):
+        return "own"
+    installed = "-packages/" in name or name.startswith(("<", sysconfig.get_path("stdlib")))
+    return "library" if installed else "own"
 
 
-@lru_cache(maxsize=1)
-def _folders() -> dict[str, str]:
-    """Folder of each library that is installed, with a separator at its end."""
-    specs = {name: find_spec(name) for name in _LIBRARIES}
-    return {
-        name: f"{place}/" for name, spec in specs.items() if spec for place in spec.submodule_search_locations or ()
-    }
+@cache
+def _folder(package: str) -> str:
+    """A package's folder, with a separator at its end."""
+    spec = find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return f"{places[0]}/" if places else "<absent>"
 
 
 @lru_cache(maxsize=65536)
-def _site(code: CodeType, line: int) -> Site:
-    text = linecache.getline(code.co_filename, line).strip()
-    return Site(_shown(code.co_filename), line, code.co_qualname, text, code.co_filename)
+def _site(file: str, line: int, function: str) -> Site:
+    return Site(_shown(file), line, function, linecache.getline(file, line).strip(), file)
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,181 @@
+"""Which operation: the earliest one on each side whose inputs the other side has too and whose result it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from parity.diagnosis.culprit import Parting, Unknown, parting
+from parity.diagnosis.points import located, raised_at
+from parity.diagnosis.repair import search_repair
+from parity.diagnosis.repair.trial import Trial, open_trial, trials
+from parity.diagnosis.repair.vocabulary import vocabulary
+from parity.diagnosis.site import Site
+from parity.diagnosis.slack import Traced
+from parity.diagnosis.smallest import smallest_failing
+from parity.diagnosis.suspect import Blame, blame_argument, blame_constant, blame_operand, counterpart
+from parity.diagnosis.trace import Event, Trace, traced
+from parity.diagnosis.values import Value
+from parity.draws import Draw, handovers
+from parity.outcome import Outcome, run
+from parity.sides.interface import Side
+
+if TYPE_CHECKING:
+    from parity.components.base import Component, Context
+
+__all__ = ["locate"]
+
+_MOVED = 2
+"""Runs of each side, moved within rounding, from which the slack of every value is learnt."""
+
+_LONG = 5_000
+"""Operations above which the slack is learnt from one run instead."""
+
+
+def locate(
+    component: Component,
+    params: Mapping[str, Any],
+    reference: Side,
+    candidate: Side,
+    ctx: Context,
+    *,
+    seconds: float = 20.0,
+) -> dict[str, Any] | None:
+    """Traces both sides in float64 on one input and names the operation on each side at which they part.
+
+    The input is made smaller first (`input` in what is returned), as long as the sides differ on it.
+    Both sides see the reference's draws where theirs differ. Returns `sentence`, and for `reference` and `candidate`
+    what was found: `operation`, `site`, `source` (the lines around it), `chain` (its callers), `result`, `other` (what
+    the operation took), `made_at` (the line to look at, and why, if it is another one); None for a side that shows
+    nothing. None altogether if both sides agree in float64 and draw alike: then only float32's arithmetic differs.
+
+    For `seconds`, small changes of the candidate's lines are tried, the suspicious ones first, as
+    `parity.diagnosis.repair` says: one that makes both sides agree is the line to look at, whatever the traces say.
+    """
+    params = smallest_failing(component, params, reference, candidate, ctx)
+    trial = open_trial(component, params, reference, candidate, ctx, forced=True)
+    own = trial.run(record=True)
+    draws_apart = _draws(trial.reference) != _draws(own)
+    ref_trace, ref = _traced(component, reference, trial, ())
+    forced = True
+    for replay in [(), *handovers(ref.draws, own.draws)] if draws_apart else [()]:
+        cand_trace, cand = _traced(component, candidate, trial, replay)
+        if not (ref.error or cand.error) and not trial.differing(cand):
+            forced = False  # equal draws make it agree: what draws is to blame
+            break
+    found = _Found()
+    if forced and not (ref.error or cand.error):
+        found = _where_they_part(component, reference, candidate, trial, (ref_trace, cand_trace), cand, replay)
+    raised = raised_at(cand)
+    suspects = [site for site in (raised, *found.suspects) if site is not None]
+    repair = None
+    if ref.error is None and seconds > 0:
+        repair = search_repair(
+            trials(component, params, reference, candidate, ctx, forced=draws_apart and forced),
+            (suspects, found.first, found.leading, cand_trace.lines),
+            vocabulary(ref_trace.lines, cand_trace.lines),
+            cand_trace.kinds,
+            seconds=seconds,
+        )
+    if not forced and repair is None:
+        return None
+    parted = found.here.event if found.here else None
+    return located(ref, cand, parted, found.facing, found.blame, repair) | {"input": params}
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What the traces tell: where the candidate parts, the operation that faces it, whom to blame, lines to suspect."""
+
+    here: Parting | None = None
+    facing: Event | None = None
+    blame: Blame | None = None
+    first: Sequence[Site] = ()
+    leading: Sequence[Site] = ()
+
+    @property
+    def suspects(self) -> list[Site]:
+        """The lines that the traces accuse, most suspicious first."""
+        blamed = [self.blame.site] if self.blame else []
+        return [*blamed, *(self.here.event.chain[:1] if self.here else ())]
+
+
+def _where_they_part(
+    component: Component,
+    reference: Side,
+    candidate: Side,
+    trial: Trial,
+    traces: tuple[Trace, Trace],
+    cand: Outcome,
+    replay: Sequence[Draw],
+) -> _Found:
+    names = trial.differing(cand)
+    ref_trace, cand_trace = traces
+    if not _leaves(ref_trace, names) and not _leaves(cand_trace, names):
+        return _Found()  # what differs holds no numbers
+    left = Traced(ref_trace, _moved_traces(component, reference, trial, (), ref_trace))
+    right = Traced(cand_trace, _moved_traces(component, candidate, trial, replay, cand_trace))
+    for whole in (False, True):
+        theirs, mine = Unknown(left, right, whole), Unknown(right, left, whole)
+        there = parting(theirs, _leaves(ref_trace, names))
+        here = parting(mine, _leaves(cand_trace, names))
+        if here is not None or there is not None:
+            break
+    blame = _blame(here, mine, theirs) if here else None
+    facing = blame.reference if blame and blame.reference else there.event if there else None
+    return _Found(here, facing, blame, *_lines_to_try(mine, _leaves(cand_trace, names)))
+
+
+def _blame(here: Parting, mine: Unknown, theirs: Unknown) -> Blame | None:
+    """The line to look at, if it is another one than that of the operation itself."""
+    misnamed = blame_argument(here.event.chain, mine, theirs)
+    other = counterpart(here, theirs)
+    if misnamed is not None or other is None:
+        return misnamed
+    return blame_constant(here, other, mine) or blame_operand(here, other, mine, theirs)
+
+
+def _lines_to_try(mine: Unknown, outputs: Sequence[Value]) -> tuple[list[Site], list[Site]]:
+    """Lines that make something wrong out of what is right, with their callers; then all that lead to the outputs."""
+    trace = mine.own.trace
+    first: list[Site] = []
+    leading: list[Site] = []
+    needed = {value.digest for value in outputs}
+    for event in reversed(trace.events):
+        if not event.chain or not any(output.digest in needed for output in event.outputs):
+            continue
+        needed.update(value.digest for value in event.inputs)
+        leading += event.chain
+        lacking = any(mine.wrong(output).any() for output in event.outputs)
+        if lacking and not any(mine.wrong(value).any() for value in event.inputs):
+            first += event.chain
+    return first[::-1], leading[::-1]
+
+
+def _traced(
+    component: Component, side: Side, trial: Trial, replay: Sequence[Draw], nudge: int | None = None
+) -> tuple[Trace, Outcome]:
+    trace = Trace(sites=nudge is None)
+    call: Callable[..., Any] = traced(component.bind(side), trace)
+    execute = partial(run, call, trial.inputs, seed=trial.seed, dtype=torch.float64, device=trial.device)
+    return trace, execute(record=True, replay=replay, nudge=nudge)
+
+
+def _moved_traces(component: Component, side: Side, trial: Trial, replay: Sequence[Draw], trace: Trace) -> list[Trace]:
+    count = _MOVED if len(trace.events) <= _LONG else 1
+    return [_traced(component, side, trial, replay, nudge=k)[0] for k in range(count)]
+
+
+def _draws(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
+    def key(draw: Draw) -> tuple[str, tuple[int, ...], bytes]:
+        return draw.kind, draw.shape, draw.value.contiguous().cpu().numpy().tobytes()
+
+    return [key(draw) for draw in outcome.draws]
+
+
+def _leaves(trace: Trace, names: Iterable[str]) -> list[Value]:
+    return [trace.outputs[name] for name in names if name in trace.outputs]

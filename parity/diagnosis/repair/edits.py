@@ -1,0 +1,302 @@
+"""Small changes of one statement: what a slip of the pen would have changed, undone in every way it could be."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from parity.diagnosis.repair.vocabulary import Vocabulary
+
+__all__ = ["Edit", "Scope", "edits", "wrappings"]
+
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+_COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+_NUMERIC = ("float", "int", "Tensor", "Parameter", "ndarray")
+_BODIES = ("body", "orelse", "finalbody", "handlers", "decorator_list")
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One part of a syntax tree and what is put in its place."""
+
+    holder: ast.AST
+    name: str
+    place: int | None
+    new: Any
+    line: int
+    before: str
+    after: str
+    rank: int = 0
+    """0: a likely slip. 1: less likely. 2: only where nothing else helps."""
+
+    @property
+    def size(self) -> int:
+        """How much text it changes."""
+        blocks = SequenceMatcher(None, self.before, self.after, autojunk=False).get_matching_blocks()
+        return len(self.before) + len(self.after) - 2 * sum(block.size for block in blocks)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The tree with the change in it, for as long as the context lasts."""
+        held = getattr(self.holder, self.name)
+        old = held if self.place is None else held[self.place]
+        self._put(self.new)
+        try:
+            yield
+        finally:
+            self._put(old)
+
+    def _put(self, part: Any) -> None:
+        if self.place is None:
+            setattr(self.holder, self.name, part)
+        else:
+            getattr(self.holder, self.name)[self.place] = part
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a statement's expressions may name: local names, attributes used of each object, the reference's words."""
+
+    kinds: Mapping[str, str]
+    """Of a local name, what kind of thing it held."""
+
+    attributes: dict[str, tuple[str, ...]]
+    modules: frozenset[str]
+    unread: tuple[str, ...]
+    """Attributes of `self` that the file sets and never reads, and arguments that the function does not read."""
+
+    words: Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    holder: ast.AST
+    name: str
+    place: int | None
+    node: ast.expr
+
+    def into(self, new: ast.expr | None, rank: int = 0) -> Edit:
+        for part in ast.walk(new) if new is not None else ():
+            if "lineno" in part._attributes and not hasattr(part, "lineno"):
+                ast.copy_location(part, self.node)
+        after = ast.unparse(new) if new is not None else "nothing"
+        return Edit(self.holder, self.name, self.place, new, self.node.lineno, ast.unparse(self.node), after, rank)
+
+
+def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
+    """Changes that keep the statement's shape: another number, name, operator, order; a part left out."""
+    yield from _of_statement(statement)
+    for part in _parts(statement):
+        node = part.node
+        if isinstance(node, ast.Constant):
+            news = _constants(node, scope.words)
+        elif isinstance(node, ast.BinOp):
+            news = _operations(node)
+        elif isinstance(node, ast.UnaryOp):
+            news = _likely([node.operand])
+        elif isinstance(node, ast.Compare):
+            news = _likely(_comparisons(node))
+        elif isinstance(node, ast.BoolOp):
+            news = ((value, 2) for value in node.values)
+        elif isinstance(node, ast.IfExp):
+            news = ((value, 1) for value in (node.body, node.orelse))
+        elif isinstance(node, ast.Call):
+            news = _calls(node, scope.words)
+        elif isinstance(node, ast.Name):
+            news = ((ast.Name(name, ast.Load()), 1) for name in _alike(node.id, scope))
+        elif isinstance(node, ast.Attribute):
+            news = _attributes(part, scope)
+        elif isinstance(node, ast.Subscript):
+            news = _likely(_subscripts(node))
+        else:
+            continue
+        for new, rank in news:
+            yield part.into(new, rank)
+
+
+def wrappings(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
+    """Changes that put something around a part: a factor, a sign, a root, a square, a shift, a call."""
+    two, one = ast.Constant(2), ast.Constant(1)
+    for part in _parts(statement):
+        node = part.node
+        if not _has_value(part, scope):
+            continue
+        yield part.into(ast.BinOp(two, ast.Mult(), node))
+        yield part.into(ast.BinOp(node, ast.Div(), two))
+        yield part.into(ast.UnaryOp(ast.USub(), node))
+        yield part.into(ast.BinOp(node, ast.Pow(), ast.Constant(0.5)))
+        yield part.into(ast.BinOp(node, ast.Pow(), two))
+        yield part.into(ast.BinOp(node, ast.Add(), one))
+        yield part.into(ast.BinOp(node, ast.Sub(), one))
+        yield part.into(ast.BinOp(one, ast.Sub(), node))
+        for number in scope.words.numbers:
+            if 0 < abs(number) < 1e-3:
+                yield part.into(ast.BinOp(node, ast.Add(), ast.Constant(number)))
+        for unread in scope.unread:
+            term = ast.parse(unread, mode="eval").body
+            yield part.into(ast.BinOp(node, ast.Add(), term))
+            yield part.into(ast.BinOp(node, ast.Mult(), term))
+        for call in scope.words.methods.values():
+            assert isinstance(call.func, ast.Attribute)
+            method = ast.Attribute(node, call.func.attr, ast.Load())
+            yield part.into(ast.Call(method, copy.deepcopy(call.args), copy.deepcopy(call.keywords)))
+
+
+def _of_statement(statement: ast.stmt) -> Iterator[Edit]:
+    if isinstance(statement, ast.If | ast.While):
+        part = _Part(statement, "test", None, statement.test)
+        yield part.into(ast.UnaryOp(ast.Not(), statement.test))
+        if isinstance(statement, ast.If):
+            yield part.into(ast.Constant(True))
+            yield part.into(ast.Constant(False))
+    if isinstance(statement, ast.AugAssign):
+        for operator in _ARITHMETIC:
+            if not isinstance(statement.op, operator):
+                shown = ast.unparse(statement)
+                other = ast.unparse(ast.AugAssign(statement.target, operator(), statement.value))
+                yield Edit(statement, "op", None, operator(), statement.lineno, shown, other)
+    if isinstance(statement, ast.Expr):
+        yield _Part(statement, "value", None, statement.value).into(ast.Constant(None))
+
+
+def _parts(statement: ast.stmt) -> Iterator[_Part]:
+    """Every expression that is read in a statement, not in the statements inside it."""
+
+    def inside(holder: ast.AST) -> Iterator[_Part]:
+        for name, value in ast.iter_fields(holder):
+            if isinstance(holder, ast.stmt) and name in _BODIES:
+                continue
+            for place, item in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if isinstance(item, ast.expr) and isinstance(getattr(item, "ctx", ast.Load()), ast.Load):
+                    yield _Part(holder, name, place, item)
+                if isinstance(item, ast.AST):
+                    yield from inside(item)
+
+    annotation = getattr(statement, "annotation", None)
+    for part in inside(statement):
+        if part.node is not annotation:
+            yield part
+
+
+def _has_value(part: _Part, scope: Scope) -> bool:
+    """Whether a part may hold a number that is computed with, as far as can be told."""
+    node, holder = part.node, part.holder
+    if isinstance(node, ast.Constant | ast.Slice | ast.Tuple | ast.List | ast.Dict | ast.Compare | ast.JoinedStr):
+        return False
+    if isinstance(node, ast.Name) and not scope.kinds.get(node.id, "").startswith(_NUMERIC):
+        return False
+    return not (isinstance(holder, ast.Attribute | ast.FormattedValue) or _is_callee(part))
+
+
+def _is_callee(part: _Part) -> bool:
+    return isinstance(part.holder, ast.Call) and part.name == "func"
+
+
+def _alike(name: str, scope: Scope) -> Iterator[str]:
+    """Other local names that held the same kind of thing."""
+    kind = scope.kinds.get(name)
+    return (other for other, its in scope.kinds.items() if its == kind and other != name)
+
+
+def _likely(news: Iterable[ast.expr]) -> Iterator[tuple[ast.expr, int]]:
+    return ((new, 0) for new in news)
+
+
+def _constants(node: ast.Constant, words: Vocabulary) -> Iterator[tuple[ast.expr, int]]:
+    """Another constant. One that the reference has as well is less likely to be the wrong one."""
+    value = node.value
+    if isinstance(value, bool):
+        yield ast.Constant(not value), 0
+    elif isinstance(value, int | float):
+        whole = isinstance(value, int)
+        rank = 1 if value in words.numbers else 0
+        for number, lacking in words.numbers.items():
+            if number != value and not (whole and isinstance(number, float)):
+                yield ast.Constant(number), rank + (not lacking)
+        others: list[float] = [value + 1, value - 1, 2 * value, -value, 0, 1, 1 - value]
+        others += [value // 2] if whole and value % 2 == 0 else [value / 2]
+        for number in dict.fromkeys(others):
+            if number != value and number not in words.numbers:
+                yield ast.Constant(number), 1
+    elif isinstance(value, str):
+        rank = 2 if value in words.strings else 0
+        yield from ((ast.Constant(word), rank) for word in words.strings if word != value)
+
+
+def _attributes(part: _Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+    node = part.node
+    assert isinstance(node, ast.Attribute)
+    base = ast.unparse(node.value)
+    rank = 2 if base in scope.modules or _is_callee(part) else 1
+    for name in scope.attributes.get(base, ()):
+        if name != node.attr:
+            yield ast.Attribute(node.value, name, ast.Load()), rank
+
+
+def _operations(node: ast.BinOp) -> Iterator[tuple[ast.expr, int]]:
+    for kept, dropped in ((node.left, node.right), (node.right, node.left)):
+        yield kept, int(isinstance(dropped, ast.BinOp))
+    for operator in _ARITHMETIC:
+        if not isinstance(node.op, operator):
+            yield ast.BinOp(node.left, operator(), node.right), 0
+    if not isinstance(node.op, ast.Add | ast.Mult):
+        yield ast.BinOp(node.right, node.op, node.left), 0
+
+
+def _comparisons(node: ast.Compare) -> Iterator[ast.expr]:
+    for operator in _COMPARISONS:
+        if not isinstance(node.ops[0], operator):
+            yield ast.Compare(node.left, [operator(), *node.ops[1:]], node.comparators)
+
+
+def _calls(node: ast.Call, words: Vocabulary) -> Iterator[tuple[ast.expr, int]]:
+    for first in range(len(node.args)):
+        for second in range(first + 1, len(node.args)):
+            swapped = list(node.args)
+            swapped[first], swapped[second] = swapped[second], swapped[first]
+            yield ast.Call(node.func, swapped, node.keywords), 0
+    if isinstance(node.func, ast.Attribute):
+        yield node.func.value, 0
+    else:
+        yield from ((argument, 0) for argument in node.args[:1])
+        name = ast.unparse(node.func)
+        rank = 2 if name in words.functions else 1
+        for other in words.functions:
+            if other != name:
+                yield ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords), rank
+    for k in range(len(node.keywords)):
+        yield ast.Call(node.func, node.args, node.keywords[:k] + node.keywords[k + 1 :]), 1
+
+
+def _subscripts(node: ast.Subscript) -> Iterator[ast.expr]:
+    yield node.value
+    place = node.slice
+    if isinstance(place, ast.Slice):
+        for lower in _bounds(place.lower):
+            yield ast.Subscript(node.value, ast.Slice(lower, place.upper, place.step), ast.Load())
+        for upper in _bounds(place.upper):
+            yield ast.Subscript(node.value, ast.Slice(place.lower, upper, place.step), ast.Load())
+        if place.lower is not None or place.upper is not None:
+            yield ast.Subscript(node.value, ast.Slice(place.upper, place.lower, place.step), ast.Load())
+            yield ast.Subscript(node.value, ast.Slice(), ast.Load())
+            yield ast.Subscript(node.value, ast.Slice(place.lower, None, place.step), ast.Load())
+            lower, upper = (ast.BinOp(b, ast.Add(), ast.Constant(1)) if b else None for b in (place.lower, place.upper))
+            yield ast.Subscript(node.value, ast.Slice(lower, upper, place.step), ast.Load())
+    elif not isinstance(place, ast.Tuple):
+        yield ast.Subscript(node.value, ast.BinOp(place, ast.Add(), ast.Constant(1)), ast.Load())
+        yield ast.Subscript(node.value, ast.BinOp(place, ast.Sub(), ast.Constant(1)), ast.Load())
+
+
+def _bounds(bound: ast.expr | None) -> Iterator[ast.expr | None]:
+    if bound is None:
+        yield ast.Constant(1)
+        yield ast.Constant(-1)
+    else:
+        yield None
+        yield ast.BinOp(bound, ast.Add(), ast.Constant(1))
+        yield ast.BinOp(bound, ast.Sub(), ast.Constant(1))

@@ -1,0 +1,138 @@
+"""A changed function in the place of the candidate's own, for one run, under guard."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FunctionType
+from typing import Any
+
+__all__ = ["CannotGraft", "Grafter", "TooLong", "guarded"]
+
+_WRITING = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.", "pty.", "ftplib.", "smtplib.", "urllib.")
+"""Audit events by which code could change something outside of its own process."""
+
+_HARMLESS = (
+    "os.listdir",
+    "os.scandir",
+    "os.walk",
+    "os.fwalk",
+    "os.getxattr",
+    "os.listxattr",
+    "os.putenv",
+    "os.unsetenv",
+)
+
+
+class CannotGraft(Exception):
+    """The changed code does not fit in the function's place."""
+
+
+class TooLong(BaseException):
+    """A changed function ran past its time; not an `Exception`, which is an outcome to compare."""
+
+
+class Grafter:
+    """Knows the live functions of the files it is asked for, and lends them other code."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, list[FunctionType]] = {}
+        self._caches: list[Any] = []
+        for thing in gc.get_objects():
+            if type(thing) is FunctionType:  # isinstance would wake up modules that load on first touch
+                self._functions.setdefault(thing.__code__.co_filename, []).append(thing)
+            elif type(thing) is functools._lru_cache_wrapper:
+                self._caches.append(thing)
+
+    @contextmanager
+    def grafted(self, path: str, tree: ast.Module, line: int) -> Iterator[None]:
+        """The functions of a file around `line` with the code of `tree`, which is the file's with a change in it."""
+        try:
+            codes = dict(_nested(compile(ast.fix_missing_locations(tree), path, "exec")))
+        except (SyntaxError, ValueError, TypeError) as error:
+            raise CannotGraft(str(error)) from error
+        lent: list[tuple[FunctionType, CodeType]] = []
+        own = [cache for cache in self._caches if getattr(cache.__wrapped__, "__code__", None) is not None]
+        caches = [cache for cache in own if cache.__wrapped__.__code__.co_filename == path]
+        try:
+            for function in self._functions.get(path, ()):
+                old = function.__code__
+                new = codes.get((old.co_qualname, old.co_firstlineno))
+                if new is not None and _covers(old, line):
+                    function.__code__ = new
+                    lent.append((function, old))
+            if not lent:
+                raise CannotGraft(f"no function is alive at {path}:{line}")
+            _clear(caches)
+            yield
+        except ValueError as error:
+            raise CannotGraft(str(error)) from error
+        finally:
+            for function, old in lent:
+                function.__code__ = old
+            _clear(caches)
+
+
+@contextmanager
+def guarded(seconds: float) -> Iterator[None]:
+    """Stops what runs inside after `seconds` (`TooLong`), and keeps it from touching files and the network.
+
+    Only in a process's main thread, where a signal can stop it.
+    """
+
+    def stop(*_: Any) -> None:
+        raise TooLong
+
+    _install()
+    previous = signal.signal(signal.SIGALRM, stop)
+    remaining = signal.setitimer(signal.ITIMER_REAL, seconds)[0]
+    _Guard.thread = threading.get_ident()
+    try:
+        yield
+    finally:
+        _Guard.thread = None
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        if remaining:
+            signal.setitimer(signal.ITIMER_REAL, remaining)
+
+
+class _Guard:
+    thread: int | None = None
+
+
+@functools.cache
+def _install() -> None:
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    if _Guard.thread is None or threading.get_ident() != _Guard.thread:
+        return
+    opens = event == "open" and isinstance(arguments[1], str) and bool(set(arguments[1]) & set("wax+"))
+    if opens or (event.startswith(_WRITING) and event not in _HARMLESS):
+        raise PermissionError(f"a changed line may not do this: {event}")
+
+
+def _covers(code: CodeType, line: int) -> bool:
+    lines = [number for _, _, number in code.co_lines() if number is not None]
+    inner = (_covers(constant, line) for constant in code.co_consts if isinstance(constant, CodeType))
+    return min(lines, default=line + 1) <= line <= max(lines, default=line - 1) or any(inner)
+
+
+def _nested(code: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield (constant.co_qualname, constant.co_firstlineno), constant
+            yield from _nested(constant)
+
+
+def _clear(caches: list[Any]) -> None:
+    for cache in caches:
+        cache.cache_clear()

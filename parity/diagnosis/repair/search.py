@@ -1,0 +1,207 @@
+"""The search: lines by suspicion, changes by likelihood, within a budget of time."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from torch import Tensor
+
+from parity.comparator import same_bits
+from parity.diagnosis.repair.edits import Edit, Scope, edits, wrappings
+from parity.diagnosis.repair.graft import Grafter, TooLong, guarded
+from parity.diagnosis.repair.trial import Trial
+from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
+from parity.diagnosis.site import Site, site_at
+from parity.outcome import Outcome
+
+__all__ = ["Repair", "search_repair"]
+
+Kinds = Mapping[tuple[str, str], Mapping[str, str]]
+"""By file and function, what kind of thing each local name held."""
+
+
+_LONGER = 150
+"""Changes tried after the first that helps, in case a smaller one helps as well."""
+
+_INERT = 6
+"""Changes of one statement that change nothing that comes out, after which it is left alone."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change to try, with the function and the line of the statement it is made in."""
+
+    path: str
+    function: str
+    statement: int
+    edit: Edit
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A change that makes both sides agree: `before` at `site` replaced by `after`.
+
+    All of `inputs` inputs agree with it. It was the `tried`-th change that was run.
+    """
+
+    site: Site
+    before: str
+    after: str
+    inputs: int
+    tried: int
+
+    def __str__(self) -> str:
+        return f"with `{self.after}` in place of `{self.before}` both sides agree on all of {self.inputs} inputs"
+
+
+def search_repair(
+    trials: Sequence[Trial],
+    tiers: Sequence[Iterable[Site]],
+    words: Vocabulary,
+    kinds: Kinds,
+    *,
+    seconds: float,
+) -> Repair | None:
+    """The smallest change found, within `seconds`, by which the candidate agrees on all inputs.
+
+    `trials`: one per input; the first is the one that fails now. `tiers`: lines to try, most suspicious first. None if
+    it agrees as it is, if nothing was found in time, or outside a process's main thread, where a change that never
+    ends could not be stopped.
+    """
+    if not trials or threading.current_thread() is not threading.main_thread():
+        return None
+    end = time.monotonic() + seconds
+    started = time.monotonic()
+    if trials[0].agrees():
+        return None
+    attempt = _Attempt(trials, max(1.0, 10 * (time.monotonic() - started)))
+    found: list[tuple[int, Change]] = []
+    for tried, change in enumerate(_in_order(tiers, words, kinds), 1):
+        if time.monotonic() > end or (found and tried > found[0][0] + _LONGER):
+            break
+        if attempt.helps(change):
+            found.append((tried, change))
+    if not found:
+        return None
+    tried, best = min(found, key=lambda one: one[1].edit.size)
+    site = site_at(best.path, best.edit.line, best.function)
+    return Repair(site, best.edit.before, best.edit.after, len(trials), tried)
+
+
+class _Attempt:
+    """Runs the candidate with one change after the other; lines without effect on what comes out are soon given up."""
+
+    def __init__(self, trials: Sequence[Trial], limit: float) -> None:
+        self._trials = trials
+        self._limit = limit
+        self._grafter = Grafter()
+        self._before = trials[0].last[0]
+        self._inert: Counter[tuple[str, int]] = Counter()
+
+    def helps(self, change: Change) -> bool:
+        """Whether the candidate agrees everywhere with this change in it."""
+        place = change.path, change.statement
+        if self._inert[place] >= _INERT:
+            return False
+        first, *others = self._trials
+        if not self._agrees(change, first):
+            if self._inert[place] >= 0 and first.last and _same_outcome(first.last[0], self._before):
+                self._inert[place] += 1
+            else:
+                self._inert[place] = -sys.maxsize
+            return False
+        return all(self._agrees(change, trial) for trial in others)
+
+    def _agrees(self, change: Change, trial: Trial) -> bool:
+        trial.last.clear()
+        try:
+            tree = tree_of(change.path)
+            with (
+                change.edit.applied(),
+                self._grafter.grafted(change.path, tree, change.edit.line),
+                guarded(self._limit),
+            ):
+                return trial.agrees()
+        except (Exception, TooLong):  # noqa: BLE001 - whatever changed code makes of itself: it does not agree
+            return False
+
+
+def _same_outcome(left: Outcome, right: Outcome) -> bool:
+    """Whether two outcomes cannot be told apart. Without outputs nothing is known."""
+    tensors = [name for name, leaf in left.tree.items() if isinstance(leaf, Tensor)]
+    return (
+        bool(tensors)
+        and left.tree.keys() == right.tree.keys()
+        and left.generators == right.generators
+        and all(
+            isinstance(right.tree[name], Tensor) and same_bits(left.tree[name], right.tree[name]) for name in tensors
+        )
+    )
+
+
+def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) -> Iterator[Change]:
+    """Likely slips in suspicious lines first; then either less likely ones, or less suspicious lines; then the rest."""
+    seen: set[tuple[str, int]] = set()
+    blocks: dict[int, list[Change]] = defaultdict(list)
+    for distance, tier in enumerate(tiers):
+        for site in tier:
+            statement = _statement_at(site)
+            if statement is None or (site.path, statement.lineno) in seen:
+                continue
+            seen.add((site.path, statement.lineno))
+            scope = _scope(site, kinds, words)
+            for edit in edits(statement, scope):
+                blocks[distance + 2 * edit.rank].append(Change(site.path, site.function, statement.lineno, edit))
+            for edit in wrappings(statement, scope):
+                blocks[distance + 3].append(Change(site.path, site.function, statement.lineno, edit))
+    for _, block in sorted(blocks.items()):
+        yield from block
+
+
+def _statement_at(site: Site) -> ast.stmt | None:
+    """The innermost statement of a line."""
+    around = (
+        node
+        for node in ast.walk(tree_of(site.path))
+        if isinstance(node, ast.stmt)
+        and not isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and node.lineno <= site.line <= (node.end_lineno or node.lineno)
+    )
+    return max(around, key=lambda node: (node.lineno, node.col_offset), default=None)
+
+
+def _scope(site: Site, kinds: Kinds, words: Vocabulary) -> Scope:
+    attributes: dict[str, dict[str, None]] = defaultdict(dict)
+    for node in ast.walk(tree_of(site.path)):
+        if isinstance(node, ast.Attribute):
+            attributes[ast.unparse(node.value)][node.attr] = None
+    used = {base: tuple(names) for base, names in attributes.items()}
+    held = kinds.get((site.path, site.function), {})
+    return Scope(held, used, _modules(site.path), _unread(site), words)
+
+
+@lru_cache(maxsize=256)
+def _modules(path: str) -> frozenset[str]:
+    imports = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Import)]
+    return frozenset(alias.asname or alias.name for node in imports for alias in node.names)
+
+
+@lru_cache(maxsize=4096)
+def _unread(site: Site) -> tuple[str, ...]:
+    tree = tree_of(site.path)
+    own = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"]
+    read = {node.attr for node in own if isinstance(node.ctx, ast.Load)}
+    unread = [f"self.{node.attr}" for node in own if node.attr not in read] if "." in site.function else []
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    around = [f for f in functions if f.lineno <= site.line <= (f.end_lineno or f.lineno)]
+    for function in around[-1:]:
+        names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+        unread += [argument.arg for argument in function.args.args if argument.arg not in names | {"self", "cls"}]
+    return tuple(dict.fromkeys(unread))

@@ -1,0 +1,94 @@
+"""What the reference's executed lines are written with: numbers, strings, names of functions, calls of methods."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+from parity.diagnosis.site import Site
+
+__all__ = ["Vocabulary", "tree_of", "vocabulary"]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words that the reference uses, some of which the candidate may lack."""
+
+    numbers: dict[float, bool] = field(default_factory=dict)
+    """With each, whether the candidate's executed lines lack it."""
+
+    strings: dict[str, None] = field(default_factory=dict)
+    functions: dict[str, None] = field(default_factory=dict)
+    """Names that are called as functions."""
+
+    methods: dict[str, ast.Call] = field(default_factory=dict)
+    """Method calls that the candidate lacks and whose arguments are all constants, by their text after the object:
+    `.clamp(-1.0, 1.0)`.
+    """
+
+
+@lru_cache(maxsize=256)
+def tree_of(path: str) -> ast.Module:
+    """A file's syntax tree, read once."""
+    return ast.parse(Path(path).read_text(encoding="utf-8"), filename=path)
+
+
+def vocabulary(reference: Iterable[Site], candidate: Iterable[Site]) -> Vocabulary:
+    """The words of the reference's executed lines, compared to those of the candidate's."""
+    words, own = _words(reference), _words(candidate)
+    there = {_verb(call) for call in own.methods.values()}
+    methods = {text: call for text, call in words.methods.items() if _verb(call) not in there}
+    numbers = {number: number not in own.numbers for number in words.numbers}
+    return replace(words, methods=methods, numbers=numbers)
+
+
+def _words(lines: Iterable[Site]) -> Vocabulary:
+    numbered: dict[str, set[int]] = defaultdict(set)
+    for site in lines:
+        numbered[site.path].add(site.line)
+    words = Vocabulary()
+    for path, executed in numbered.items():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.expr) and node.lineno in executed:
+                _collect(node, words)
+    return words
+
+
+def _collect(node: ast.expr, words: Vocabulary) -> None:
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, str):
+            words.strings[node.value] = None
+        elif isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            words.numbers[node.value] = True
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        if isinstance(node.operand.value, int | float):
+            words.numbers[-node.operand.value] = True
+    elif isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Name):
+            words.functions[node.func.id] = None
+        if (
+            isinstance(node.func, ast.Attribute)
+            and not node.func.attr.startswith("_")
+            and all(_constant(a) for a in _arguments(node))
+        ):
+            text = ast.unparse(node)[len(ast.unparse(node.func.value)) :]
+            words.methods[text] = node
+
+
+def _verb(call: ast.Call) -> str:
+    """A method's name without the mark of the in-place one."""
+    assert isinstance(call.func, ast.Attribute)
+    return call.func.attr.rstrip("_")
+
+
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _constant(node: ast.expr) -> bool:
+    plain = node.operand if isinstance(node, ast.UnaryOp) else node
+    return isinstance(plain, ast.Constant)

@@ -1,0 +1,246 @@
+"""A trace: every operation of a side's call with the numbers that went in and came out, and its source line.
+
+Torch operations arrive at the dispatcher. What NumPy and plain floats do is seen line by line, as local variables that
+change and values that are returned. Calls of the side's own functions are kept with their arguments. The side's code
+is not touched; it runs several times slower.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from parity.diagnosis.site import Site, call_chain, call_site, is_own, site_at
+from parity.diagnosis.values import Value, value_of
+
+__all__ = ["Call", "Event", "Trace", "traced"]
+
+_MOST = 100_000
+"""Events kept; a whole training run has more, and is located by its stages and steps first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """One operation, or one line of NumPy: what went in, what came out, where (`chain`, innermost line first)."""
+
+    index: int
+    operation: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    constants: tuple[float, ...]
+    chain: tuple[Site, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of one of the side's own functions: its arguments that hold numbers, and the line that calls."""
+
+    function: str
+    arguments: Mapping[str, Value]
+    caller: Site | None
+    path: str
+
+
+@dataclass(eq=False)
+class Trace:
+    """What one call of a side did, in time order; `inputs` and `outputs` are the component's, by name;
+    `lines` those of the side's own code that were executed; `kinds`, by file and function, what its local names held.
+
+    Without `sites` only operations and their numbers are kept, not where they stand.
+    """
+
+    sites: bool = True
+    events: list[Event] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    lines: dict[Site, None] = field(default_factory=dict)
+    kinds: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    inputs: dict[str, Value] = field(default_factory=dict)
+    outputs: dict[str, Value] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every operation was kept."""
+        return len(self.events) < _MOST
+
+    def add(
+        self, operation: str, inputs: list[Value], outputs: list[Value], constants: list[float], chain: tuple[Site, ...]
+    ) -> None:
+        """Appends an event, unless there are too many, or it only gives another name to what is there."""
+        if operation == "line":
+            outputs = [value for value in outputs if value.digest not in self._seen]
+        if outputs and len(self.events) < _MOST:
+            index = len(self.events)
+            self._seen.update(value.digest for value in [*inputs, *outputs])
+            self.events.append(Event(index, operation, tuple(inputs), tuple(outputs), tuple(constants), chain))
+
+
+def traced(call: Callable[..., dict[str, Any]], trace: Trace) -> Callable[..., dict[str, Any]]:
+    """`call`, writing what it does into `trace`."""
+
+    def run(**given: Any) -> dict[str, Any]:
+        trace.inputs.update(_named(given))
+        with _Operations(trace), _lines(trace) if trace.sites else nullcontext():
+            tree = call(**given)
+        trace.outputs.update(_named(tree))
+        return tree
+
+    return run
+
+
+class _Operations(TorchDispatchMode):
+    """Writes down every operation that reaches PyTorch's dispatcher."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._trace = trace
+        self._forward: dict[int, tuple[Site, ...]] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        leaves = tree_leaves((args, kwargs))
+        inputs = _values([leaf for leaf in leaves if isinstance(leaf, Tensor)])  # before one in place changes them
+        result = func(*args, **kwargs)
+        constants = [float(leaf) for leaf in leaves if isinstance(leaf, float | int) and not isinstance(leaf, bool)]
+        name = func._schema.name.removeprefix("aten::")
+        written = [argument for argument in _written(func, args, kwargs) if argument is not result]
+        made = _values([t for t in [*tree_leaves(result), *written] if isinstance(t, Tensor)])
+        self._trace.add(name, inputs, list(dict.fromkeys(made)), constants, self._chain() if self._trace.sites else ())
+        return result
+
+    def _chain(self) -> tuple[Site, ...]:
+        """Where the operation stands; one of the backward pass stands where its forward operation does."""
+        node = torch._C._current_autograd_node()
+        if node is not None:
+            return self._forward.get(node._sequence_nr()) or call_chain()
+        # The node of an operation is made right before the operation runs, and takes the number before the next one.
+        chain = call_chain()
+        self._forward.setdefault(torch._C._autograd._get_sequence_nr() - 1, chain)
+        return chain
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The arguments that an operation changes in place; some of those return nothing."""
+    changed: list[Any] = []
+    for k, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            written = tree_leaves(args[k] if k < len(args) else kwargs.get(argument.name))
+            # What a view belongs to changes with it.
+            changed += [*written, *(t._base for t in written if isinstance(t, Tensor) and t._base is not None)]
+    return changed
+
+
+@contextmanager
+def _lines(trace: Trace) -> Iterator[None]:
+    """Writes down, for the side's own functions, calls and the lines that make arrays and floats."""
+    before: dict[FrameType, tuple[int, dict[str, Value]]] = {}
+
+    def finish(frame: FrameType, returned: Any = None) -> None:
+        line, known = before[frame]
+        now = _held(frame)
+        here = site_at(frame.f_code.co_filename, line, frame.f_code.co_qualname)
+        trace.lines[here] = None
+        made = [value for name, value in now.items() if name not in known or known[name].digest != value.digest]
+        made += _values([returned] if not isinstance(returned, Tensor) else [])
+        if made:
+            read = [known[name] for name in _reads(frame.f_code).get(line, ()) if name in known]
+            trace.add("line", [*read, *_tensors_read(frame, line)], made, [], (here, *call_chain(frame)[1:]))
+        before[frame] = (frame.f_lineno, now)
+
+    def local(frame: FrameType, event: str, argument: Any) -> Any:
+        if event in ("line", "return"):
+            finish(frame, argument if event == "return" else None)
+        if event == "return":
+            before.pop(frame, None)
+            held = trace.kinds.setdefault((frame.f_code.co_filename, frame.f_code.co_qualname), {})
+            held.update((name, _kind(thing)) for name, thing in frame.f_locals.items())
+        return local
+
+    def entered(frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG001 - the protocol of sys.settrace
+        if event != "call" or not is_own(frame.f_code):
+            return None
+        arguments = {
+            name: value_of(frame.f_locals[name]) for name in _parameters(frame.f_code) if name in frame.f_locals
+        }
+        held = {name: value for name, value in arguments.items() if value is not None}
+        caller = call_site(frame.f_back) if frame.f_back else None
+        trace.calls.append(Call(frame.f_code.co_qualname, held, caller, frame.f_code.co_filename))
+        before[frame] = (frame.f_lineno, _held(frame))
+        return local
+
+    previous = sys.gettrace()
+    sys.settrace(entered)
+    try:
+        yield
+    finally:
+        sys.settrace(previous)
+
+
+def _kind(thing: Any) -> str:
+    """Type and shape: names that hold things of one kind could stand for one another."""
+    return f"{type(thing).__name__}{tuple(thing.shape) if isinstance(thing, Tensor | np.ndarray) else ''}"
+
+
+def _held(frame: FrameType) -> dict[str, Value]:
+    """Local variables that are arrays or floats. Tensors are seen at the dispatcher."""
+    held = {}
+    for name, thing in frame.f_locals.items():
+        if isinstance(thing, float | np.ndarray | np.floating):
+            value = value_of(thing)
+            if value is not None:
+                held[name] = value
+    return held
+
+
+def _tensors_read(frame: FrameType, line: int) -> list[Value]:
+    names = _reads(frame.f_code).get(line, ())
+    return _values([frame.f_locals[name] for name in names if isinstance(frame.f_locals.get(name), Tensor)])
+
+
+@lru_cache(maxsize=4096)
+def _reads(code: CodeType) -> dict[int, tuple[str, ...]]:
+    """The local names that each line reads."""
+    lines: dict[int, dict[str, None]] = defaultdict(dict)
+    line = code.co_firstlineno
+    for instruction in dis.get_instructions(code):
+        line = instruction.positions.lineno if instruction.positions and instruction.positions.lineno else line
+        if instruction.opname in ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE"):
+            lines[line][instruction.argval] = None
+    return {number: tuple(names) for number, names in lines.items()}
+
+
+@lru_cache(maxsize=4096)
+def _parameters(code: CodeType) -> tuple[str, ...]:
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def _values(things: list[Any]) -> list[Value]:
+    found = [value_of(thing) for thing in things if isinstance(thing, Tensor | np.ndarray | np.floating | float)]
+    return [value for value in found if value is not None and len(value.numbers)]
+
+
+def _named(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for name, thing in tree.items():
+        if isinstance(thing, Mapping):
+            found |= _named(thing, f"{prefix}{name}/")
+        elif isinstance(thing, list | tuple):
+            found |= _named({str(k): item for k, item in enumerate(thing)}, f"{prefix}{name}/")
+        elif (value := value_of(thing)) is not None:
+            found[f"{prefix}{name}"] = value
+    return found
