@@ -11,8 +11,9 @@ consumption of the generator.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,26 +22,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from parity.policy import EPS32
 
-__all__ = ["Draw", "DrawMode", "describe_draws", "handovers", "nudged"]
+__all__ = ["Draw", "DrawMode", "describe_draws", "draw_kind", "handovers", "nudged", "written_by"]
 
-# Operation of the dispatcher -> the kind of draw it is. Kinds, not names, are what two implementations share:
-# `torch.randn(n)` and `torch.empty(n).normal_()` draw the same thing.
+# Operation of the dispatcher -> the kind of draw it is, where the name does not say it. Kinds, not names, are what two
+# implementations share: `torch.randn(n)` and `torch.empty(n).normal_()` draw the same thing.
 _KINDS: dict[str, str] = {
     "randn": "normal",
     "randn_like": "normal",
-    "normal_": "normal",
-    "normal": "normal",
     "rand": "uniform",
     "rand_like": "uniform",
-    "uniform_": "uniform",
     "randint": "integer",
     "randint_like": "integer",
-    "random_": "integer",
     "random": "integer",
     "randperm": "permutation",
-    "bernoulli": "bernoulli",
-    "bernoulli_": "bernoulli",
-    "multinomial": "multinomial",
 }
 
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "cholesky_solve", "linalg_cholesky_ex"}
@@ -91,44 +85,94 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        operation = func._schema.name.removeprefix("aten::")
-        kind = _KINDS.get(operation)
+        kind = draw_kind(func)
         if kind is None:
+            operation = func._schema.name.removeprefix("aten::")
             if self._nudge is not None and operation in _PRODUCTS:
                 args = tuple(self._moved(a) if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
             result = func(*args, **kwargs)
             if self._nudge is not None and operation in _ROUNDED and result.is_floating_point():
                 return self._moved(result)
             return result
-        in_place = operation.endswith("_")
-        value = self._draw(func, in_place, args, kwargs)
+        value = self._draw(func, args, kwargs)
+        written = written_by(func, args, kwargs) is not None
         queue = self._replay.get((kind, tuple(value.shape)))
         if queue:
             replayed = queue.popleft().to(device=value.device, dtype=value.dtype)
-            value = value.copy_(replayed) if in_place else replayed
+            value = value.copy_(replayed) if written else replayed
         if self._nudge is not None and value.is_floating_point():
-            value = value.copy_(self._moved(value)) if in_place else self._moved(value)
+            value = value.copy_(self._moved(value)) if written else self._moved(value)
         own = kwargs.get("generator") is not None
-        self.draws.append(Draw(kind, operation, tuple(value.shape), value.dtype, value.detach().clone(), own))
+        name = func._schema.name.removeprefix("aten::")
+        self.draws.append(Draw(kind, name, tuple(value.shape), value.dtype, value.detach().clone(), own))
         return value
 
     def _moved(self, value: Tensor) -> Tensor:
         assert self._nudge is not None
         return nudged(value, self._nudge)
 
-    def _draw(self, func: Callable[..., Any], in_place: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        if not self._single_precision:
+    def _draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """The draw as the code asks for it; or made in float32, and cast to what it asks for."""
+        target = written_by(func, args, kwargs)
+        wanted = _dtype_of_result(func, target, args, kwargs) if self._single_precision else None
+        if wanted != torch.float64:
             return torch.as_tensor(func(*args, **kwargs))
-        if in_place and args[0].dtype == torch.float64:
-            target: Tensor = args[0]
-            single = torch.empty(target.shape, dtype=torch.float32, device=target.device)
-            return target.copy_(func(single, *args[1:], **kwargs))
-        if not in_place:
-            like = args[0] if args and isinstance(args[0], Tensor) else None
-            dtype = kwargs.get("dtype") or (like.dtype if like is not None else torch.get_default_dtype())
-            if dtype == torch.float64 and "dtype" in {a.name for a in func._schema.arguments}:  # type: ignore[attr-defined]
-                return torch.as_tensor(func(*args, **(kwargs | {"dtype": torch.float32}))).to(torch.float64)
-        return torch.as_tensor(func(*args, **kwargs))
+        args, kwargs = tuple(map(_in_single, args)), {name: _in_single(value) for name, value in kwargs.items()}
+        if target is None:
+            if _has_dtype(func):
+                kwargs["dtype"] = torch.float32
+            drawn = torch.as_tensor(func(*args, **kwargs))
+            return drawn.double() if drawn.is_floating_point() else drawn
+        # Strides too: PyTorch draws other numbers into memory that is not contiguous.
+        single = torch.empty_strided(target.shape, target.stride(), dtype=torch.float32, device=target.device)
+        if "out" in kwargs:
+            func(*args, **kwargs | {"out": single})
+            return target.resize_(single.shape).copy_(single)
+        return target.copy_(func(single, *args[1:], **kwargs))
+
+
+@cache
+def draw_kind(func: Any) -> str | None:
+    """The kind of draw that an operation of the dispatcher makes; None if it draws nothing, or not one tensor."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return None
+    if [str(result.type) for result in func._schema.returns] != ["Tensor"]:
+        return None  # fused kernels: most draw nothing, and no tensor that they return is the draw
+    name = str(func._schema.name).split("::")[1].removesuffix("_").removeprefix("_")
+    if name == "rrelu_with_noise":
+        return None  # what it returns is made of its input, which would be replayed with it
+    return _KINDS.get(name, name)
+
+
+def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The tensor that a draw is written into: that of an operation in place, or `out`; None for a new tensor."""
+    if func._schema.name.endswith("_"):
+        target: Tensor = args[0]
+        return target
+    return kwargs.get("out")
+
+
+def _has_dtype(func: Any) -> bool:
+    """Whether the code may name the dtype of what it draws, and by default gets floating numbers."""
+    return any(a.name == "dtype" and a.default_value is None for a in func._schema.arguments)
+
+
+def _dtype_of_result(
+    func: Any, target: Tensor | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> torch.dtype | None:
+    if target is not None:
+        return target.dtype
+    given = next((a for a in args if isinstance(a, Tensor)), None)
+    default = torch.get_default_dtype() if _has_dtype(func) else None
+    dtype: torch.dtype | None = kwargs.get("dtype") or (given.dtype if given is not None else default)
+    return dtype
+
+
+def _in_single(given: Any) -> Any:
+    """An argument of a draw, such as the probabilities of `multinomial` or a dtype, in float32 in place of float64."""
+    if isinstance(given, Tensor):
+        return given.float() if given.dtype == torch.float64 else given
+    return torch.float32 if given is torch.float64 else given
 
 
 def nudged(value: Tensor, generator: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmarks.cases import CASES, build
+from benchmarks.recorders import calls
 from parity.sides import load_side
 
 SIDES = ("reference_root", "ggfm")
@@ -26,3 +27,11 @@ def test_every_case_says_what_it_is(case):
     title, make = CASES[case]
     assert title
     assert callable(make)
+
+
+def test_a_component_returns_the_same_under_every_recorder():
+    trees = [call().tree for call in calls("loader").values()]
+    assert len(trees) == 4
+    for tree in trees:
+        assert tree.keys() == trees[0].keys() != set()
+        assert all(torch.equal(leaf, trees[0][name]) for name, leaf in tree.items())

@@ -18,6 +18,22 @@ from parity.draws import DrawMode, describe_draws, handovers
         lambda dtype: torch.empty(5, dtype=dtype).normal_(0.5, 2.0),
         lambda dtype: torch.empty(5, dtype=dtype).uniform_(-1, 3),
         lambda dtype: nn.init.kaiming_uniform_(torch.empty(4, 3, dtype=dtype), a=5**0.5),
+        lambda dtype: torch.empty(40, dtype=dtype).exponential_(2.0),
+        lambda dtype: torch.empty(40, dtype=dtype).geometric_(0.3),
+        lambda dtype: torch.empty(40, dtype=dtype).log_normal_(),
+        lambda dtype: torch.empty(40, dtype=dtype).cauchy_(),
+        lambda dtype: torch.empty(40, dtype=dtype).random_(0, 9),
+        lambda dtype: torch.poisson(torch.full((40,), 2.5, dtype=dtype)),
+        lambda dtype: torch.bernoulli(torch.full((40,), 0.5, dtype=dtype)),
+        lambda dtype: torch.empty(40, dtype=dtype).bernoulli_(torch.full((40,), 0.5, dtype=dtype)),
+        lambda dtype: torch.normal(torch.full((40,), 0.5, dtype=dtype), torch.full((40,), 2.0, dtype=dtype)),
+        lambda dtype: torch.distributions.Gamma(torch.full((40,), 2.0, dtype=dtype), 1.0).sample(),
+        lambda dtype: torch.randint(10, (40,), dtype=dtype),
+        lambda dtype: torch.randn(40, out=torch.empty(40, dtype=dtype)),
+        lambda dtype: torch.randn(40, out=torch.empty(0, dtype=dtype)),
+        lambda dtype: torch.empty(5, 8, dtype=dtype).t().normal_(),
+        lambda dtype: torch.empty(5, 80, dtype=dtype)[:, 3:40].normal_(),
+        lambda dtype: nn.functional.dropout(torch.ones(40, dtype=dtype)),
     ],
 )
 def test_float64_draws_are_the_float32_draws(draw):
@@ -30,6 +46,45 @@ def test_float64_draws_are_the_float32_draws(draw):
     assert double.dtype == torch.float64
     assert torch.equal(double, single.double())
     assert torch.equal(after_single, after_double)
+
+
+def test_integers_drawn_by_float64_probabilities_are_those_of_float32():
+    torch.manual_seed(0)
+    single, after_single = torch.multinomial(torch.arange(1.0, 9.0), 5), torch.rand(1)
+    torch.manual_seed(0)
+    with DrawMode(single_precision=True):
+        double = torch.multinomial(torch.arange(1.0, 9.0).double(), 5)
+    assert torch.equal(single, double)
+    assert torch.equal(after_single, torch.rand(1))
+
+
+def test_every_operation_that_draws_one_tensor_is_recorded():
+    with DrawMode() as mode:
+        torch.empty(3).exponential_()
+        torch.poisson(torch.ones(3))
+        torch.nn.functional.dropout(torch.ones(3))
+        torch.multinomial(torch.ones(3), 2)
+        torch.randperm(3, out=torch.empty(3, dtype=torch.int64))
+        torch.distributions.Beta(torch.ones(3), torch.ones(3)).sample()
+    kinds = [draw.kind for draw in mode.draws]
+    assert kinds == ["exponential", "poisson", "bernoulli", "multinomial", "permutation", "sample_dirichlet"]
+
+
+def test_what_draws_nothing_is_no_draw():
+    with DrawMode() as mode:
+        nn.functional.rrelu(-torch.ones(3), training=False)
+        nn.functional.dropout(torch.ones(3), training=False)
+        nn.functional.scaled_dot_product_attention(*[torch.ones(1, 1, 4, 4)] * 3)
+    assert mode.draws == []
+
+
+def test_a_replayed_draw_is_written_where_the_code_asks_for_it():
+    with DrawMode() as recorded:
+        order = torch.randperm(9)
+    out = torch.empty(9, dtype=torch.int64)
+    with DrawMode(replay=recorded.draws):
+        torch.randperm(9, out=out)
+    assert torch.equal(out, order)
 
 
 def test_draws_are_recorded_in_order_with_kind_and_shape():

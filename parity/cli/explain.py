@@ -1,0 +1,145 @@
+"""`parity explain`: why a component disagrees, on one input: the draws side by side, then the operation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from itertools import zip_longest
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from parity.cli.options import add_session_options, case_of, session_of
+from parity.diagnosis.explain import explain as explain_input
+from parity.explore import Candidate, ComponentResult, explore, reproduce_line
+from parity.files import write_atomic
+from parity.ledger import Entry, reaching
+from parity.session import Session
+from parity.sides.interface import Side
+
+__all__ = ["add_parser", "explain"]
+
+_WIDTH = 118
+"""Columns printed."""
+
+_MARKS = {"same": "=", "value": "~", "reference only": "<", "candidate only": ">", "other": "!"}
+_LEGEND = "= same   ~ another value   < reference only   > candidate only   ! another draw"
+
+
+def add_parser(actions: Any) -> None:
+    """Declare the command."""
+    parser = actions.add_parser("explain", help="why one component differs: draws side by side, and the operation")
+    add_session_options(parser)
+    parser.add_argument(
+        "--case", metavar="JSON", help="explain this input (default: search for the smallest failing one)"
+    )
+    parser.add_argument("--on", action="append", default=[], metavar="SWITCH", help="turn a switch of ggfm on as well")
+    parser.add_argument("--json", metavar="FILE", help="write the explanation into this file as well")
+    parser.set_defaults(run=explain)
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Judge one component, then print (and write) why it disagrees; 0 once that is said."""
+    if len(options.component or ()) != 1:
+        raise ValueError(f"explain needs exactly one --component, got {len(options.component or ())}")
+    only = case_of(options)
+    session = session_of(options)
+    found = [_explain(session, profile, tuple(options.on), only) for profile in session.profiles]
+    if options.json:
+        write_atomic(Path(options.json), json.dumps({"explanations": found}, indent=1) + "\n")
+        print(f"\nwritten: {options.json}")
+    return 0
+
+
+def _explain(session: Session, profile: str, on: tuple[str, ...], only: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Search (or take `only`), print, and return what is written."""
+    (component,) = session.components
+    candidate = session.candidate_in(profile, on=on)
+    result = explore(
+        component, session.reference, candidate, session.context,
+        examples=session.examples, search_seed=session.seed, only=only,
+    )  # fmt: skip
+    # The first one that disagrees is an example, and small, where an example shows it.
+    judgement = result.unexpected or next((j for j in result.judgements if not j.agrees), result.worst)
+    entries = [e for e in reaching(candidate.known, component.name) if e.covers(judgement.params)]
+    side = _as_judged(result, candidate, entries)
+    found = explain_input(component, judgement.params, session.reference, side, session.context)
+    reproduce = reproduce_line(judgement, result.options).replace("parity check", "parity explain", 1)
+    print(f"\n{profile} {component.name}: {judgement.verdict}")
+    print(fill(found["sentence"], _WIDTH, break_long_words=False, break_on_hyphens=False))
+    _print_draws(found["draws"])
+    _print_operations(found["operations"])
+    if not judgement.agrees:
+        _print_entries(entries, unexpected=result.unexpected is not None)
+    print(f"\nreproduce: {reproduce}", flush=True)
+    return {
+        "component": component.name,
+        "profile": profile,
+        "verdict": judgement.verdict.value,
+        "params": judgement.params,
+        "known": [entry.name for entry in entries] if not judgement.agrees else [],
+        "reproduce": reproduce,
+        "explanation": found,
+    }
+
+
+def _as_judged(result: ComponentResult, candidate: Candidate, entries: list[Entry]) -> Side:
+    """What disagrees unexpectedly does so with all that the ledger knows turned off."""
+    if result.unexpected is not None and entries and candidate.without is not None:
+        return candidate.without(tuple(entry.name for entry in entries))
+    return candidate.side
+
+
+def _print_draws(draws: Mapping[str, Any] | None) -> None:
+    if draws is None or not draws["rows"]:
+        return
+    column = _WIDTH // 2 - 2
+    print(f"\n  {'draws of the reference':{column}} | draws of the candidate")
+    for row in draws["rows"]:
+        for line, (a, b) in enumerate(zip_longest(_event(row["reference"]), _event(row["candidate"]), fillvalue="")):
+            mark = _MARKS[row["mark"]] if line == 0 else " "
+            print(f"{mark} {a[:column]:{column}} | {b[:column]}".rstrip())
+    print(f"  {_LEGEND}" + (f"; {draws['omitted']} more are not shown" if draws["omitted"] else ""))
+
+
+def _event(event: Mapping[str, Any] | None) -> list[str]:
+    """What was drawn from which generator, where, and the line itself."""
+    if event is None:
+        return []
+    site, seed = event["site"], event["seed"]
+    seeded = "" if seed is None else f", seed {seed}"
+    draw = event["what"] == "draw"
+    what = f"{event['kind']}{event['shape']} from" if draw else f"{event['operation']} of"
+    place = [f"    {site['file']}:{site['line']}", f"    {site['text']}"] if site else ["    no line of its own"]
+    return [f"{event['index']} {what} {event['generator']}{seeded}", *place]
+
+
+def _print_operations(operations: Mapping[str, Any] | None) -> None:
+    if operations is None:
+        return
+    print("\n  operations")
+    for name in ("reference", "candidate"):
+        point = operations[name]
+        if point is None:
+            continue
+        marked = (point["made_at"] or point["site"])["line"]
+        operation = f"{point['operation']} at " if point["operation"] else ""
+        print(f"  {name}: {operation}{_place(point['made_at'] or point['site'])}")
+        for number, text in point["source"]:
+            print(f"  {'>' if number == marked else ' '} {number:5} {text}")
+        for step in point["chain"]:
+            print(f"    called from {_place(step)}")
+
+
+def _place(site: Mapping[str, Any]) -> str:
+    return f"{site['file']}:{site['line']} in {site['function']}"
+
+
+def _print_entries(entries: list[Entry], *, unexpected: bool) -> None:
+    print("\nLedger, entries that cover this input:")
+    for entry in entries:
+        section = f"section {entry.section} of the list" if entry.section else "not in the list"
+        print(f"  {entry.name} ({section}): {entry.cause}\n    ROOT: {entry.root}\n    GGFM: {entry.ggfm}")
+    if unexpected:
+        print("  no known difference explains this" + (": it is there with these turned off" if entries else ""))

@@ -1,0 +1,77 @@
+"""Why two sides disagree on one input: their draws side by side, then the operation at which they part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from parity.diagnosis.draws_apart import compare_draws
+from parity.diagnosis.operations import locate
+from parity.judge import judge
+from parity.sides.interface import Side
+from parity.verdict import Judgement, Verdict
+
+if TYPE_CHECKING:
+    from parity.components.base import Component, Context
+
+__all__ = ["explain"]
+
+_CAUSE = {
+    Verdict.UNSTABLE: "Rounding: the mathematics agrees in float64, the arithmetic in float32 is worse",
+    Verdict.RANDOMNESS: "Randomness: once both draw the same, the values agree",
+    Verdict.DIVERGENT: "Mathematics",
+    Verdict.MISSING: "Not there",
+    Verdict.ERROR: "An error",
+}
+
+
+def explain(
+    component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context
+) -> dict[str, Any]:
+    """Why `candidate` disagrees with `reference` on the input that `params` describe, as plain JSON values.
+
+    `sentence`: rounding, randomness or mathematics, where, and since which line; `draws`: both sequences of draws side
+    by side (`parity.diagnosis.draws_apart`); `operations`: where the values part (`parity.diagnosis.operations`). Both
+    None where nothing could be recorded. Never raises: what could not be traced is said in the sentence.
+    """
+    sides = (component, params, reference, candidate, ctx)
+    found, lost = _attempt("the input could not be judged", judge, *sides)
+    if found is None:
+        return {"sentence": f"{_capitalised(lost)}.", "draws": None, "operations": None}
+    if found.verdict is Verdict.MISSING:
+        return {"sentence": f"{_CAUSE[found.verdict]}: {found.reason}.", "draws": None, "operations": None}
+    draws, draws_lost = _attempt("the draws could not be recorded", compare_draws, *sides, force=not found.agrees)
+    operations, operations_lost = None, ""
+    if not found.agrees:
+        operations, operations_lost = _attempt("the operations could not be traced", locate, *sides)
+    told = [record["sentence"] for record in (draws, operations) if record is not None]
+    sentences = [_verdict(found, draws), *told, draws_lost, operations_lost]
+    return {
+        "sentence": " ".join(f"{_capitalised(text).rstrip('.')}." for text in sentences if text),
+        "draws": draws,
+        "operations": operations,
+    }
+
+
+def _attempt(what: str, step: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, str]:
+    """The step's result and nothing to say; or None, and why."""
+    try:
+        return step(*args, **kwargs), ""
+    except Exception as error:  # noqa: BLE001 - a report is complete without one part of one explanation
+        said = " ".join(str(error).split())
+        return None, f"{what}: {type(error).__name__}: {said[:200]}"
+
+
+def _verdict(found: Judgement, draws: Mapping[str, Any] | None) -> str:
+    if found.agrees:
+        return f"the sides agree ({found.verdict}): {found.reason}"
+    if found.verdict is Verdict.RANDOMNESS and draws is not None:
+        return _CAUSE[found.verdict]  # where the draws part is said with the draws
+    untold = draws is not None and draws["parted_at"] is not None and draws["forced"] is None
+    if found.verdict is Verdict.DIVERGENT and untold:
+        return f"Mathematics or randomness: {found.reason}"
+    return f"{_CAUSE[found.verdict]}: {found.reason}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
