@@ -17,6 +17,8 @@ class Verdict(StrEnum):
     - `identical`: equal to the bit, same randomness consumed, same side effects.
     - `rounding`: float64 results agree to float64 accuracy, and the candidate's float32 error is at most a small
       factor of the reference's own.
+    - `distribution`: the draws differ by design and follow one law: agreement is statistical, with both error rates
+      stated. Never the verdict on a single input, where such a difference is `randomness`.
     - `unstable`: float64 agrees, float32 is worse than that: same mathematics, worse arithmetic.
     - `randomness`: the draws differ in order, number, shape or generator; with equal draws the values agree.
     - `divergent`: the mathematics differs, or a shape, a dtype, a side effect.
@@ -27,6 +29,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     IDENTICAL = "identical"
     ROUNDING = "rounding"
+    DISTRIBUTION = "distribution"
     UNSTABLE = "unstable"
     RANDOMNESS = "randomness"
     DIVERGENT = "divergent"
@@ -36,7 +39,7 @@ class Verdict(StrEnum):
     @property
     def agrees(self) -> bool:
         """Whether this verdict counts as agreement."""
-        return self in (Verdict.IDENTICAL, Verdict.REFUSED, Verdict.ROUNDING)
+        return self in (Verdict.IDENTICAL, Verdict.REFUSED, Verdict.ROUNDING, Verdict.DISTRIBUTION)
 
     @property
     def severity(self) -> int:

@@ -21,7 +21,10 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One known difference. `verdict` is what its component says when this switch alone is on, at the example."""
+    """One known difference. `verdict` is what its component says when this switch alone is on, at the example.
+
+    `by_design`: what is drawn differs on purpose and follows the same law, which `parity.distribution` tests.
+    """
 
     name: str
     section: str
@@ -32,6 +35,7 @@ class Entry:
     cause: str
     also: tuple[str, ...] = ()
     described: bool = True
+    by_design: bool = False
     when: Mapping[str, list[Any]] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
 
@@ -89,6 +93,9 @@ def _entry(item: Mapping[str, Any]) -> Entry:
     known = [v.value for v in Verdict if not v.agrees]
     if item["verdict"] not in known:
         raise LedgerError(f"difference {name!r}: verdict {item['verdict']!r} is not one of {known}")
+    if item.get("by_design") and item["verdict"] != Verdict.RANDOMNESS:
+        raise LedgerError(f"difference {name!r}: by_design needs verdict 'randomness', got {item['verdict']!r}; what "
+                          f"differs with equal draws too is no matter of their law")  # fmt: skip
     return Entry(**{**item, "verdict": Verdict(item["verdict"]), "also": tuple(item.get("also", ()))})
 
 
