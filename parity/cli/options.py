@@ -1,0 +1,84 @@
+"""The options that `check`, `report` and their kin share: what they declare, and what is made of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from parity.components import REGISTRY
+from parity.isolation import usable_cores
+from parity.session import Session, open_session
+from parity.sides import PROFILES, SIDES
+
+__all__ = ["add_session_options", "add_worker_options", "case_of", "session_of", "session_options"]
+
+
+def add_session_options(parser: argparse.ArgumentParser) -> None:
+    """What is compared, under which conditions."""
+    parser.add_argument("--candidate", default="ggfm", choices=SIDES, help="the side judged (default ggfm)")
+    parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
+    parser.add_argument(
+        "--component", action="append", metavar="NAME", choices=list(REGISTRY), help="see `parity components`"
+    )
+    parser.add_argument("--task", default="auto", help="task whose designs are used (default TFBind8 if cached)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
+    parser.add_argument("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
+    parser.add_argument("--dtype", default="float32", help="float32 (judged against float64) or float64")
+    parser.add_argument("--device", default="cpu", help="device that both sides compute on")
+    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Which of it is run, and how many at once."""
+    parser.add_argument(
+        "--since", metavar="REV", help="only components whose sources changed between this commit and the files here"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=None, metavar="N",
+        help=f"worker processes (default: as many as cores may be used, {usable_cores()} here, by --threads); "
+        "0: all in this process, for a debugger, without a time limit",
+    )  # fmt: skip
+    parser.add_argument(
+        "--time-limit", type=float, default=None, metavar="SECONDS",
+        help="for one component in one profile; what takes longer is stopped and reported (default 300, more in "
+        "proportion beyond 100 inputs per component)",
+    )  # fmt: skip
+
+
+def session_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `open_session`, for this process and for each worker."""
+    return {
+        "candidate": options.candidate,
+        "profiles": tuple(options.profile or PROFILES),
+        "components": tuple(options.component or ()),
+        "task": options.task,
+        "seed": options.seed,
+        "examples": options.examples,
+        "dtype": options.dtype,
+        "device": options.device,
+        "threads": options.threads,
+    }
+
+
+def session_of(options: argparse.Namespace) -> Session:
+    """Open the session and print its header. Raises ValueError naming the option that is wrong."""
+    session = open_session(**session_options(options))
+    print("\n".join(session.header()), flush=True)
+    return session
+
+
+def case_of(options: argparse.Namespace) -> dict[str, Any] | None:
+    """The one input of `--case`. Raises ValueError for text that is no input of the one component."""
+    if options.case is None:
+        return None
+    if len(options.component or ()) != 1:
+        raise ValueError("--case needs exactly one --component")
+    try:
+        case = json.loads(options.case)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--case is no valid JSON: {error}") from error
+    expected = set(REGISTRY[options.component[0]].examples[0])
+    if not isinstance(case, dict) or not expected <= set(case):
+        raise ValueError(f"--case of {options.component[0]} must be an object with {sorted(expected)}")
+    return case
