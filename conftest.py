@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from parity.components import REGISTRY
+from parity.distribution import differences_by_design
+from parity.isolation import Failure, Job, Pool, failed, open_judge, time_limit
 from parity.pytest_report import ParityReporter
 from parity.session import Session, open_session
 from parity.sides import PROFILES
+from parity.since import select
 
 _SESSION = pytest.StashKey[Session]()
+_OPTIONS = pytest.StashKey[dict[str, Any]]()
+_HEADER = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,30 +32,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dtype", default="float32", help="float32 (judged against float64) or float64")
     group.addoption("--device", default="cpu", help="device that both sides compute on (default cpu)")
     group.addoption("--threads", type=int, default=1, help="threads of PyTorch (default 1: results to the bit)")
+    group.addoption("--since", metavar="REV", help="only components whose sources changed since this commit")
+    group.addoption(
+        "--time-limit", type=float, metavar="SECONDS",
+        help="for one component in one profile; what takes longer is stopped and reported (default 300, more in "
+        "proportion beyond 100 inputs per component)",
+    )  # fmt: skip
     group.addoption("--report", metavar="DIR", help="write the diagnostic report into this folder")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    options = {
+        "candidate": config.getoption("--candidate"),
+        "profiles": tuple(config.getoption("--profile") or PROFILES),
+        "components": tuple(config.getoption("--component") or ()),
+        "task": config.getoption("--task"),
+        "seed": config.getoption("--seed"),
+        "examples": config.getoption("--examples"),
+        "dtype": config.getoption("--dtype"),
+        "device": config.getoption("--device"),
+        "threads": config.getoption("--threads"),
+    }
+    since = config.getoption("--since")
     try:
-        session = open_session(
-            candidate=config.getoption("--candidate"),
-            profiles=tuple(config.getoption("--profile") or PROFILES),
-            components=tuple(config.getoption("--component") or ()),
-            task=config.getoption("--task"),
-            seed=config.getoption("--seed"),
-            examples=config.getoption("--examples"),
-            dtype=config.getoption("--dtype"),
-            device=config.getoption("--device"),
-            threads=config.getoption("--threads"),
-        )
-    except (ValueError, RuntimeError) as error:  # a wrong option; absent or damaged data
+        session = open_session(**options)
+        header = session.header()
+        if since is not None:
+            selection = select(since)
+            header += selection.lines([c.name for c in session.components])
+            chosen = tuple(c for c in session.components if c.name in selection.reasons)
+            session = replace(session, components=chosen)
+    except (ValueError, RuntimeError) as error:  # a wrong option; absent or damaged data; no such commit
         raise pytest.UsageError(str(error)) from error
+    config.stash[_OPTIONS] = options
+    config.stash[_HEADER] = header
     config.stash[_SESSION] = session
     config.pluginmanager.register(ParityReporter(session, config.getoption("--report")), "parity-reporter")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return config.stash[_SESSION].header()
+    return config.stash[_HEADER]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -59,9 +84,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = {c.name for c in session.components}
         entries = [e for e in session.ledger.values() if e.component in chosen and "described" in session.profiles]
         metafunc.parametrize("difference", entries, ids=[entry.name for entry in entries])
+    if "by_design" in metafunc.fixturenames:
+        differences = differences_by_design(session)
+        metafunc.parametrize("by_design", differences, ids=["-".join(difference) for difference in differences])
 
 
 @pytest.fixture(scope="session")
 def parity_session(pytestconfig: pytest.Config) -> Session:
     """What this session compares."""
     return pytestconfig.stash[_SESSION]
+
+
+@pytest.fixture(scope="session")
+def judged(pytestconfig: pytest.Config, parity_session: Session) -> Iterator[Callable[[Job], dict[str, Any]]]:
+    """Judges a component in a process of its own, kept for the next: one that hangs or dies fails its test alone."""
+    limit = time_limit(pytestconfig.getoption("--time-limit"), parity_session.examples)
+    with Pool(open_judge, (pytestconfig.stash[_OPTIONS],), size=1, time_limit=limit) as pool:
+
+        def judge(job: Job) -> dict[str, Any]:
+            [(_, result)] = pool.run([job])
+            return failed(parity_session, job, result) if isinstance(result, Failure) else result
+
+        yield judge

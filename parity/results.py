@@ -10,10 +10,14 @@ from typing import Any
 from parity import __version__
 from parity.components import REGISTRY
 from parity.explore import ComponentResult, reproduce_line
+from parity.policy import EPS32, EPS64
 from parity.session import Session
-from parity.verdict import Judgement
+from parity.verdict import Judgement, Verdict
 
-__all__ = ["document", "plain_result", "summary_lines"]
+__all__ = ["FORMAT", "document", "plain_result"]
+
+FORMAT = "parity-report/2"
+"""Of the document. `parity.report.read` says what is made of others."""
 
 
 def plain_result(result: ComponentResult, profile: str) -> dict[str, Any]:
@@ -40,44 +44,45 @@ def plain_result(result: ComponentResult, profile: str) -> dict[str, Any]:
         "used": [leaf["used"] for leaf in leaves.values()],
         "judgement": _plain_judgement(shown),
         "reproduce": reproduce_line(shown, result.options),
-        "errors": [
-            {key: leaf[key] for key in ("name", "error32", "reference_error32", "error64", "scale", "used")}
-            for leaf in sorted(leaves.values(), key=lambda leaf: -leaf["used"])[:12]
-        ],
+        "errors": [_error_row(leaf) for leaf in sorted(leaves.values(), key=lambda leaf: -leaf["used"])[:12]],
     }
     finite: dict[str, Any] = _finite(plain)
     return finite
 
 
-def document(session: Session, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The whole report as one JSON document."""
+def document(
+    session: Session, results: Iterable[Mapping[str, Any]], *, stages: Iterable[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The whole report as one JSON document. `stages`: of whole runs, what `parity.stages.stages_of` returns."""
     return {
-        "format": "parity-report/1",
+        "format": FORMAT,
         "parity": __version__,
         "header": session.header(),
         "ledger": [asdict(entry) for entry in session.ledger.values()],
         "results": list(results),
+        **({} if stages is None else {"stages": list(stages)}),
     }
 
 
-def summary_lines(results: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A short terminal summary: one line per profile, then the one thing to look at first."""
-    by_profile: dict[str, list[Mapping[str, Any]]] = {}
-    for result in results:
-        by_profile.setdefault(result["profile"], []).append(result)
-    lines = []
-    for profile, rows in by_profile.items():
-        counts: dict[str, int] = {}
-        for row in rows:
-            key = row["verdict"] if row["ok"] and not row["known"] else "known" if row["ok"] else "UNEXPECTED"
-            counts[key] = counts.get(key, 0) + 1
-        lines.append(f"{profile}: " + ", ".join(f"{n} {key}" for key, n in sorted(counts.items())))
-    bad = [row for rows in by_profile.values() for row in rows if not row["ok"]]
-    if bad:
-        first = bad[0]
-        lines.append(f"look first at {first['profile']} {first['component']}: {first['judgement']['reason']}")
-        lines.append(f"reproduce: {first['reproduce']}")
-    return lines
+def _error_row(leaf: Mapping[str, Any]) -> dict[str, Any]:
+    """The float32 and the float64 error of one output: absolute, relative to its largest number, and in units in the
+    last place of that number. Equal bits have the reference's own float32 error."""
+    scale = leaf["scale"]
+    same = leaf["verdict"] == Verdict.IDENTICAL
+    error32, error64 = leaf["reference_error32"] if same else leaf["error32"], leaf["error64"]
+    return {
+        "name": leaf["name"],
+        "verdict": str(leaf["verdict"]),
+        "scale": scale,
+        "error32": error32,
+        "relative32": error32 / scale if scale else 0.0,
+        "ulps32": error32 / (EPS32 * scale) if scale else 0.0,
+        "reference_error32": leaf["reference_error32"],
+        "error64": error64,
+        "relative64": error64 / scale if scale else 0.0,
+        "ulps64": error64 / (EPS64 * scale) if scale else 0.0,
+        "used": leaf["used"],
+    }
 
 
 def _plain_judgement(judgement: Judgement) -> dict[str, Any]:

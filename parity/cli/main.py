@@ -7,22 +7,23 @@ import sys
 from collections.abc import Sequence
 
 from parity import __version__
-from parity.cli import commands, run
-from parity.components import REGISTRY
-from parity.sides import PROFILES, SIDES
+from parity.cli import check, commands, distribution, explain, run, stages, user_list
+from parity.cli.options import add_session_options, add_worker_options
+from parity.sides import SIDES
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _EPILOGUE = """exit codes:
   0  as expected: agreement, or differences that the ledger names and explains
-  1  an unexpected difference
+  1  an unexpected difference, or a ledger entry that is stale: its difference is not seen any more
   2  could not run: a wrong option, absent data, a folder that is not what it should be; a training that diverged
+130  interrupted; what was judged by then is shown, and kept in the report
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the value is the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except (ValueError, OSError, RuntimeError) as error:
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
     parser = argparse.ArgumentParser(
         prog="parity",
         description="Say where two implementations of one paper differ, and whether the difference is rounding, "
@@ -45,19 +47,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"parity {__version__}")
     actions = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    check = actions.add_parser("check", help="compare component by component; a table of verdicts")
-    _session_options(check)
-    check.add_argument("--case", metavar="JSON", help="judge this one input of one component, as a failure printed it")
-    check.add_argument("--on", action="append", default=[], metavar="SWITCH", help="turn a switch of ggfm on as well")
-    check.set_defaults(run=commands.check)
+    checking = actions.add_parser("check", help="compare component by component; a table of verdicts")
+    add_session_options(checking)
+    add_worker_options(checking)
+    checking.add_argument(
+        "--case", metavar="JSON", help="judge this one input of one component, as a failure printed it"
+    )
+    checking.add_argument(
+        "--on", action="append", default=[], metavar="SWITCH", help="turn a switch of ggfm on as well"
+    )
+    checking.set_defaults(run=check.check)
 
-    report = actions.add_parser("report", help="compare, and write the diagnostic report (HTML and JSON)")
-    _session_options(report)
+    report = actions.add_parser("report", help="compare, and write the diagnostic report (HTML, Markdown, JSON)")
+    add_session_options(report)
+    add_worker_options(report)
     report.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
     report.add_argument("--runs", metavar="DIR", help="show these whole runs as well: what `parity run --out` wrote")
-    report.set_defaults(run=commands.report)
+    report.add_argument(
+        "--from", dest="source", metavar="FILE", help="compute nothing: show this report.json (or the folder it is in)"
+    )
+    report.set_defaults(run=check.report)
+
+    explain.add_parser(actions)
 
     run.add_parsers(actions)
+    stages.add_parser(actions)
+    distribution.add_parser(actions)
+    user_list.add_parser(actions)
 
     data = actions.add_parser("data", help="fetch, check or show the real designs")
     data_actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -85,17 +101,3 @@ def _parser() -> argparse.ArgumentParser:
     golden.add_argument("--component", action="append", metavar="NAME", help="only this recorded component")
     golden.set_defaults(run=commands.golden)
     return parser
-
-
-def _session_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--candidate", default="ggfm", choices=SIDES, help="the side judged (default ggfm)")
-    parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
-    parser.add_argument(
-        "--component", action="append", metavar="NAME", choices=list(REGISTRY), help="see `parity components`"
-    )
-    parser.add_argument("--task", default="auto", help="task whose designs are used (default TFBind8 if cached)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
-    parser.add_argument("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
-    parser.add_argument("--dtype", default="float32", help="float32 (judged against float64) or float64")
-    parser.add_argument("--device", default="cpu", help="device that both sides compute on")
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")

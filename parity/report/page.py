@@ -1,62 +1,125 @@
-"""Render the report's page from its document."""
+"""Render the report's page and its Markdown from the document, and from nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from parity.report import plots
-from parity.report.run_plots import run_figures
+from parity.report.drawing import drawn
+from parity.report.read import complete
+from parity.report.view import anchor, digits, grouped, lead, prose, tolerance_plot
 from parity.runs.result import PERCENTILES
 from parity.verdict import Verdict
 
-__all__ = ["COLOURS", "render"]
+__all__ = ["COLOURS", "Rendered", "render"]
 
 COLOURS: dict[str, str] = {
     Verdict.IDENTICAL: "#1a7f4b",
     Verdict.REFUSED: "#1a7f4b",
-    Verdict.ROUNDING: "#6aa84f",
-    Verdict.UNSTABLE: "#d9a400",
-    Verdict.RANDOMNESS: "#3d7dca",
-    Verdict.DIVERGENT: "#c8452f",
-    Verdict.MISSING: "#7d7d7d",
+    Verdict.ROUNDING: "#4c7d35",
+    Verdict.DISTRIBUTION: "#1f7480",
+    Verdict.UNSTABLE: "#8f6a00",
+    Verdict.RANDOMNESS: "#2f6bb3",
+    Verdict.DISTRIBUTION: "#5b5fb0",
+    Verdict.DIVERGENT: "#b93d28",
+    Verdict.MISSING: "#666c76",
     Verdict.ERROR: "#8c1d40",
 }
-"""One colour per verdict; text says the same, so colour is never the only carrier."""
+"""One colour per verdict, dark enough for white text; text says the same, so colour is never the only carrier."""
 
 MEANINGS: dict[str, str] = {
     Verdict.IDENTICAL: "equal to the bit, same randomness, same side effects",
     Verdict.ROUNDING: "float64 agrees; the float32 error is the reference's own",
+    Verdict.DISTRIBUTION: "the draws differ by design and follow one law, by statistical tests",
     Verdict.UNSTABLE: "float64 agrees; float32 is worse than the reference's",
     Verdict.RANDOMNESS: "the draws differ; with equal draws the values agree",
+    Verdict.DISTRIBUTION: "draws differ by design; their law agrees",
     Verdict.DIVERGENT: "the mathematics, a shape or a side effect differs",
+    Verdict.MISSING: "the candidate does not have it",
     Verdict.ERROR: "one side raises or returns NaN where the other does not",
 }
 
+_OTHER = "#666c76"
 
-def render(document: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The whole page as one string; nothing is loaded from anywhere. `runs`: the results behind `document["runs"]`."""
-    results = document["results"]
-    profiles = list(dict.fromkeys(r["profile"] for r in results))
-    components = list(dict.fromkeys(r["component"] for r in results))
-    cells = {(r["component"], r["profile"]): r for r in results}
+
+@dataclass(frozen=True)
+class Rendered:
+    """`page`: HTML that loads nothing. `markdown`: the same content; `pictures`: the files that it shows, by name."""
+
+    page: str
+    markdown: str
+    pictures: dict[str, str]
+
+
+def render(document: Mapping[str, Any]) -> Rendered:
+    """The page, and the Markdown with its pictures. What cannot be read is left out, and both say so at their top."""
+    whole = complete(document)
+    results = whole["results"]
+    tolerance = tolerance_plot(whole)
+    plots = [*([tolerance] if tolerance else []), *whole["plots"], *((whole["runs"] or {}).get("plots") or [])]
+    svgs = {id(plot): drawn(plot) for plot in plots}
+    shown = {
+        "document": whole,
+        "lead": lead(whole),
+        "profiles": list(dict.fromkeys(result["profile"] for result in results)),
+        "groups": grouped(whole),
+        "cells": {(result["component"], result["profile"]): result for result in results},
+        "tolerance": tolerance,
+        "colour": lambda verdict: COLOURS.get(verdict, _OTHER),
+        "meanings": {v: text for v, text in MEANINGS.items() if _occurs(v, results)},
+        "ledger": {entry["name"]: entry for entry in whole["ledger"]},
+        "percentiles": PERCENTILES,
+        "anchor": anchor,
+        "svgs": lambda plot: svgs[id(plot)],
+    }
+    pictures = _pictures(plots, svgs, results)
+    return Rendered(
+        page=_environment(autoescape=True).get_template("report.html.j2").render(shown),
+        markdown=_tidy(
+            _environment(autoescape=False)
+            .get_template("report.md.j2")
+            .render(shown | {"pictures_of": lambda plot: pictures.get(id(plot), {})})
+        ),
+        pictures={name: svg for files in pictures.values() for name, svg in files.items()},
+    )
+
+
+def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
-        loader=PackageLoader("parity.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("parity.report"), autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    page: str = environment.get_template("report.html.j2").render(
-        document=document,
-        profiles=profiles,
-        components=components,
-        cells=cells,
-        unexpected=[r for r in results if not r["ok"]],
-        colours=COLOURS,
-        meanings=MEANINGS,
-        figures=plots.figures(document),
-        run_figures=plots.drawn(lambda: run_figures(runs)),
-        percentiles=PERCENTILES,
-        ledger={entry["name"]: entry for entry in document["ledger"]},
-    )
-    return page
+    environment.filters["digits"] = digits
+    environment.filters["prose"] = prose
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment
+
+
+def _occurs(verdict: str, results: list[dict[str, Any]]) -> bool:
+    return any(result["verdict"] == verdict for result in results)
+
+
+def _pictures(
+    plots: list[dict[str, Any]], svgs: Mapping[int, list[Markup]], results: list[dict[str, Any]]
+) -> dict[int, dict[str, str]]:
+    """By plot, the files of its panels. Histograms of errors only where the sides disagree: the others look alike."""
+    disagreeing = {(r["profile"], r["component"]) for r in results if r["verdict"] != Verdict.IDENTICAL}
+    files: dict[int, dict[str, str]] = {}
+    for plot in plots:
+        if plot["kind"] == "errors" and (plot["profile"], plot["component"]) not in disagreeing:
+            continue
+        stem = re.sub(r"[^a-z0-9_]+", "-", "-".join(filter(None, ("report", plot["profile"], plot["component"],
+                                                                  plot["kind"]))).lower())  # fmt: skip
+        taken = sum(name.startswith(stem) for named in files.values() for name in named)
+        panels = enumerate(svgs[id(plot)], start=taken + 1)
+        files[id(plot)] = {f"{stem}-{k}.svg": f"{svg}\n" for k, svg in panels}
+    return files
+
+
+def _tidy(markdown: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n"

@@ -19,9 +19,10 @@ class ReportUnavailable(RuntimeError):
 
 
 def write_report(document: Mapping[str, Any], folder: Path, *, runs: Sequence[Mapping[str, Any]] | None = None) -> Path:
-    """Write `report.json` and `index.html` into `folder` and return the page's path.
+    """Write `report.json`, `report.md` with its pictures `report-*.svg`, and `index.html` into `folder`.
 
     `runs`: results of whole runs as `parity.runs.load_results` reads them; with them the report has a section on them.
+    Returns the page's path.
 
     Raises ReportUnavailable if the extra `report` (Jinja2, Matplotlib) is not installed; `report.json` is written all
     the same.
@@ -29,23 +30,37 @@ def write_report(document: Mapping[str, Any], folder: Path, *, runs: Sequence[Ma
     folder.mkdir(parents=True, exist_ok=True)
     if runs is not None:
         document = {**document, "runs": _runs(runs)}
-    write_atomic(folder / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    stored = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    write_atomic(folder / "report.json", stored)
     try:
         from parity.report.page import render
     except ModuleNotFoundError as error:
         raise ReportUnavailable(
             f"the page needs {error.name}: pip install 'parity-suite[report]'; {folder / 'report.json'} is written"
         ) from error
+    rendered = render(json.loads(stored))  # what a reader of the file would see
+    for name, svg in rendered.pictures.items():
+        write_atomic(folder / name, svg)
+    write_atomic(folder / "report.md", rendered.markdown)
     page = folder / "index.html"
-    write_atomic(page, render(document, runs or ()))
+    write_atomic(page, rendered.page)
     return page
 
 
 def _runs(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Table, comparisons and every seed's percentiles; losses stay in the results' own files."""
+    """Table, comparisons, plots, and every seed's percentiles; all losses stay in the results' own files."""
     kept = ("task", "size", "label", "seed", "nudge", "status", "reason", "scores", "best_offline", "timings")
     return {
         "rows": [asdict(row) for row in rows(results)],
         "comparisons": [asdict(comparison) for comparison in compare(results)],
+        "plots": _run_plots(results),
         "results": [{key: result[key] for key in kept} for result in results],
     }
+
+
+def _run_plots(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    try:
+        from parity.report.data.runs import run_plots
+    except ModuleNotFoundError:  # without the extra there is no page either
+        return []
+    return run_plots(results)

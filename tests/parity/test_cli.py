@@ -1,12 +1,26 @@
-"""The `parity` command: what it prints, and the three exit codes."""
+"""The `parity` command: what it prints, and its exit codes."""
 
 import json
+from functools import partial
 
 import pytest
 
+from parity.cli import check as checking
 from parity.cli import main
+from tests.parity.faulty import open_faulty_judge
 
-FAST = ["--task", "SyntheticContinuous-v0", "--examples", "2"]
+FAST = ["--task", "SyntheticContinuous-v0", "--examples", "2", "--jobs", "0"]
+"""In this process: where what a test plants is seen."""
+
+WORKERS = [*FAST[:-1], "2"]
+
+
+@pytest.fixture
+def documents(monkeypatch):
+    """The documents of reports, whose pages are not drawn."""
+    written = []
+    monkeypatch.setattr(checking, "write_report", lambda document, folder, **_: written.append(document))
+    return written
 
 
 def test_check_exits_0_on_agreement_and_prints_what_was_compared(capsys):
@@ -31,6 +45,7 @@ def test_check_exits_1_on_an_unexpected_difference_and_says_how_to_see_it_again(
     out = capsys.readouterr().out
     assert "UNEXPECTED" in out
     line = next(line for line in out.splitlines() if line.startswith("reproduce: "))
+    assert f"explain: {line.removeprefix('reproduce: ').replace(' check ', ' explain ')}" in out.splitlines()
     case = line.split("--case ")[1].strip("'")
     assert main(["check", "--component", "predict_x0", "--profile", "aligned", *FAST, "--case", case]) == 1
 
@@ -47,6 +62,9 @@ def test_check_exits_1_on_an_unexpected_difference_and_says_how_to_see_it_again(
         (["check", *FAST, "--component", "pool", "--case", "{"], "--case is no valid JSON"),
         (["check", *FAST, "--component", "ema", "--case", "{}"], "--case of ema must be an object with"),
         (["check", *FAST, "--on", "colour"], "colour"),
+        (["check", *FAST, "--since", "no-such-branch"], "--since 'no-such-branch' names no commit of"),
+        (["check", *WORKERS, "--time-limit", "0"], "time limit must be a positive number of seconds, got 0.0"),
+        (["check", *FAST, "--jobs", "-1"], "number of worker processes must be at least 1, got -1"),
         (["golden", "/nowhere"], "/nowhere holds no recorded numbers"),
     ],
 )
@@ -82,9 +100,99 @@ def test_report_writes_a_page_that_needs_nothing_else(tmp_path, capsys):
     assert str(tmp_path / "index.html") in capsys.readouterr().out
     assert {r["component"] for r in document["results"]} == {"schedule", "predict_x0"}
     assert "noise_eps" in page
-    assert page.count("<svg") == 3
+    assert "<svg" in page
     for source in ("src=", "@import", "<link"):
         assert source not in page
+
+
+def test_a_ledger_entry_whose_difference_is_gone_exits_1_and_says_what_to_edit(capsys, monkeypatch):
+    from ggfm.switches import Switches
+
+    having = Switches.having
+    monkeypatch.setattr(Switches, "having", lambda self, on: having(self, {**on, "noise_eps": False}))
+    assert main(["check", "--component", "predict_x0", "--profile", "described", *FAST]) == 1
+    out = capsys.readouterr().out
+    assert "described  predict_x0       identical" in out
+    assert "STALE noise_eps: the sides agree at its pinned input (identical)" in out
+    assert "edit: in parity/ledger/known_differences.toml remove [[difference]] 'noise_eps'" in out
+    reproduce = next(line for line in out.splitlines() if line.startswith("reproduce: "))
+    assert '"objective":"noise"' in reproduce
+
+
+def test_any_number_of_workers_gives_the_same_results_in_the_same_order(tmp_path, documents):
+    chosen = [f"--component={name}" for name in ("q_sample", "offline_data")]
+    for jobs in ("0", "2"):
+        assert main(["report", *chosen, *FAST[:-1], jobs, "--out", str(tmp_path)]) == 0
+    found = [[{**result, "seconds": 0} for result in document["results"]] for document in documents]
+    assert found[0] == found[1]
+    assert [(r["profile"], r["component"]) for r in found[0]] == [
+        (profile, name) for profile in ("aligned", "described") for name in ("q_sample", "offline_data")
+    ]
+
+
+def test_a_component_that_kills_its_process_costs_its_own_result_alone(tmp_path, documents, capsys, monkeypatch):
+    monkeypatch.setattr(checking, "open_judge", partial(open_faulty_judge, faults={"target": "leave", "ema": "kill"}))
+    chosen = [f"--component={name}" for name in ("encoding", "ema", "target")]
+    assert main(["report", *chosen, "--profile", "aligned", "--out", str(tmp_path), *WORKERS]) == 1
+    [document] = documents
+    reasons = {r["component"]: (r["verdict"], r["judgement"]["reason"]) for r in document["results"]}
+    assert reasons["encoding"][0] == "identical"
+    assert reasons["target"] == ("error", "the process ended itself (exit code 7)")
+    assert reasons["ema"][0] == "error"
+    assert "signal 9" in reasons["ema"][1]
+    assert "look first at aligned ema: the process died" in capsys.readouterr().out
+
+
+def test_a_component_that_hangs_is_stopped_and_reported_with_its_input(capsys, monkeypatch):
+    monkeypatch.setattr(checking, "open_judge", partial(open_faulty_judge, faults={"ema": "hang"}))
+    arguments = ["--component", "ema", "--profile", "aligned", "--time-limit", "1", *WORKERS]
+    assert main(["check", *arguments]) == 1
+    out = capsys.readouterr().out
+    assert "aligned    ema              error        UNEXPECTED" in out
+    assert "look first at aligned ema: did not finish within 1 s" in out
+    assert "reproduce: parity check --component ema --profile aligned --case '{" in out
+
+
+def test_an_interrupt_keeps_what_is_finished_and_exits_130(tmp_path, documents, capsys, monkeypatch):
+    judge = checking.open_judge
+
+    def open_interrupted(options):
+        handle = judge(options)
+
+        def handler(job, tell):
+            if job.component == "pool":
+                raise KeyboardInterrupt
+            return handle(job, tell)
+
+        return handler
+
+    monkeypatch.setattr(checking, "open_judge", open_interrupted)
+    arguments = ["--component", "pool", "--component", "ema", "--profile", "aligned", "--out", str(tmp_path), *FAST]
+    assert main(["report", *arguments]) == checking.INTERRUPTED == 130
+    kept = json.loads((tmp_path / "report.json").read_text())
+    assert [r["component"] for r in kept["results"]] == ["ema"]
+    assert kept["unfinished"] == ["aligned pool"]
+    assert [document["unfinished"] for document in documents] == [["aligned pool"]]
+    assert "interrupted: 1 of 2 components were judged" in capsys.readouterr().out
+
+
+def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, documents, capsys, monkeypatch):
+    monkeypatch.setattr("parity.since.selection.changed_files", lambda folder, revision: ("docs/verdicts.md",))
+    assert main(["check", "--since", "HEAD", *FAST]) == 0
+    assert main(["report", "--since", "HEAD", "--out", str(tmp_path), *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "since HEAD: 1 changed file, 0 of 25 components to judge" in out
+    assert [document["results"] for document in documents] == [[]]
+
+
+def test_since_judges_only_what_the_changed_file_can_touch(capsys, monkeypatch):
+    monkeypatch.setattr("parity.since.selection.changed_files", lambda folder, revision: ("ggfm/ema.py",))
+    chosen = [f"--component={name}" for name in ("gp", "ema", "target")]
+    assert main(["check", "--since", "main", *chosen, *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "ggfm/ema.py: ema, training_steps, training" in out
+    assert "aligned    ema              identical" in out
+    assert "target" not in out.split("since main")[1]
 
 
 def test_golden_prints_a_verdict_per_case(capsys, request):

@@ -4,30 +4,23 @@ import json
 import re
 
 import pytest
-from markupsafe import Markup
 
+from parity import __version__
 from parity.report import write_report
+from parity.report.data.runs import run_plots
 from parity.report.page import render
+from parity.results import FORMAT
 from parity.runs.curve import loss_curve, smoothed, validations
 from tests.parity.test_runs_comparison import NUDGED, ROOT, diverged, result
 
-DOCUMENT = {"format": "parity-report/1", "parity": "0", "header": ["a header"], "ledger": [], "results": []}
-
-
-def figures(document):
-    return [{"title": "a picture", "caption": "of components", "svg": Markup("<svg/>")}]
-
-
-@pytest.fixture(autouse=True)
-def no_component_pictures(monkeypatch):
-    monkeypatch.setattr("parity.report.plots.figures", figures)
+DOCUMENT = {"format": FORMAT, "parity": __version__, "header": ["a header"], "ledger": [], "results": []}
 
 
 def test_the_section_shows_pictures_then_the_table_then_the_judgement(tmp_path):
     runs = [*ROOT, *NUDGED, result("ggfm-aligned", 0, 0.86), diverged("ggfm-described", 1)]
     page = write_report(DOCUMENT, tmp_path, runs=runs).read_text()
-    section = page[page.index("<h2>Whole runs</h2>") : page.index("<h2>Component by component</h2>")]
-    assert section.count("<svg") == 2
+    section = page[page.index("Whole runs</h2>") : page.index("Component by component</h2>")]
+    assert section.count("<svg") == 4  # three percentiles, and the losses
     places = [section.index(part) for part in ("<svg", "<table", "ggfm-aligned and root: not known")]
     assert places == sorted(places)
     for part in ("Scores of whole runs, TFBind8-Exact-v0, desk", "ggfm-described", "1 diverged", "root, nudged (2)"):
@@ -43,7 +36,7 @@ def test_the_section_shows_pictures_then_the_table_then_the_judgement(tmp_path):
 
 def test_without_runs_the_report_is_what_it_was(tmp_path):
     page = write_report(DOCUMENT, tmp_path).read_text()
-    assert page == render(DOCUMENT)
+    assert page == render(DOCUMENT).page
     assert "Whole runs" not in page
     assert json.loads((tmp_path / "report.json").read_text()) == DOCUMENT
 
@@ -57,20 +50,17 @@ def test_wide_content_scrolls_and_pictures_shrink_on_a_telephone(tmp_path):
 def test_runs_that_only_diverged_have_no_picture_of_scores(tmp_path):
     runs = [diverged("root", 0, losses=[], lr=[], val_losses=[], val_steps=[])]
     page = write_report(DOCUMENT, tmp_path, runs=runs).read_text()
-    assert page.count("<svg") == 1  # that of the components
+    assert "<svg" not in page
     assert "1 diverged" in page
 
 
-def test_published_scores_are_drawn_for_the_size_published_alone(monkeypatch):
-    from parity.report import run_plots
+def test_published_scores_are_drawn_for_the_size_published_alone():
+    def across(results):
+        return [line for panel in run_plots(results)[0]["panels"] for line in panel["across"]]
 
-    lines = []
-    monkeypatch.setattr("matplotlib.axes.Axes.axhline", lambda axes, y, **style: lines.append((y, style["linestyle"])))
-    run_plots.run_figures(ROOT)
-    assert lines == [(0.44, ":")] * 3
-    lines.clear()
-    run_plots.run_figures([result("root", 0, 0.9, size="published")])
-    assert [y for y, style in lines if style == "--"] == [0.986, 0.839, 0.675]
+    assert across(ROOT) == [[0.44, "best seen"]] * 3
+    published = across([result("root", 0, 0.9, size="published")])
+    assert [y for y, label in published if label == "published"] == [0.986, 0.839, 0.675]
 
 
 def test_a_moving_mean_keeps_the_steps_it_is_of():
