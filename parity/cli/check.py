@@ -1,26 +1,20 @@
-"""`parity check` and `parity report`: judge in worker processes, print, and say how it ended."""
+"""`parity check`: judge in worker processes, print, and say how it ended."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from parity.cli.options import case_of, session_of, session_options
-from parity.files import write_atomic
-from parity.isolation import Failure, Job, Pool, failed, open_judge, time_limit, usable_cores
-from parity.report import complete, read_report, write_report
-from parity.results import document
-from parity.runs import load_results
+from parity.isolation import Extra, Failure, Job, Pool, failed, open_judge, time_limit, usable_cores
 from parity.session import Session
 from parity.since import select
 from parity.summary import as_expected, output_lines, summary_lines
 
-__all__ = ["INTERRUPTED", "check", "report"]
+__all__ = ["INTERRUPTED", "check", "end", "jobs_of", "judge_jobs", "worked"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -32,52 +26,14 @@ def check(options: argparse.Namespace) -> int:
     """Compare and print a table."""
     only = case_of(options)
     session = session_of(options)
-    jobs = _jobs(session, options, on=tuple(options.on), only=only, explain="unexpected")
-    rows, whole = _judge(session, jobs, options)
+    jobs = jobs_of(session, options, on=tuple(options.on), only=only, explain="unexpected")
+    rows, whole = judge_jobs(session, jobs, options)
     for row in rows:
         _print_row(row, in_full=only is not None)
-    return _end(rows, whole, jobs)
+    return end(rows, whole, jobs)
 
 
-def report(options: argparse.Namespace) -> int:
-    """Compare and write the report, with whole runs in it if a folder of them is given; or show one that exists."""
-    runs = load_results(Path(options.runs)) if options.runs else None
-    if options.source:
-        return _show(options, runs)
-    session = session_of(options)
-    jobs = _jobs(session, options, explain="disagreement")
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def made_of(rows: Sequence[Row]) -> dict[str, Any]:
-        there = {(row["profile"], row["component"]) for row in rows}
-        missing = [f"{job.profile} {job.component}" for job in jobs if (job.profile, job.component) not in there]
-        return document(session, rows) | {"unfinished": missing}
-
-    def keep(rows: Sequence[Row]) -> None:
-        """What is there so far: a run that is killed leaves it behind."""
-        write_atomic(folder / "report.json", json.dumps(made_of(rows), indent=1, allow_nan=False) + "\n")
-
-    rows, whole = _judge(session, jobs, options, keep)
-    page = write_report(made_of(rows), folder, runs=runs)
-    code = _end(rows, whole, jobs)
-    print(f"report: {page}")
-    return code
-
-
-def _show(options: argparse.Namespace, runs: Sequence[Row] | None) -> int:
-    """Render the document of an earlier report; nothing is computed."""
-    if options.component or options.profile or options.since:
-        raise ValueError("--from shows a report as it is: it goes with no --component, --profile or --since")
-    stored = read_report(Path(options.source))
-    whole = complete(stored)
-    page = write_report(stored, Path(options.out), runs=runs)
-    print("\n".join([*whole["header"], *whole["notices"], *summary_lines(whole["results"])]))
-    print(f"report: {page}")
-    return 0 if as_expected(whole["results"]) else 1
-
-
-def _jobs(session: Session, options: argparse.Namespace, **settings: Any) -> list[Job]:
+def jobs_of(session: Session, options: argparse.Namespace, **settings: Any) -> list[Job]:
     """In the order in which they are shown: profile by profile, along the pipeline."""
     chosen = [component.name for component in session.components]
     if options.since is not None:
@@ -89,7 +45,7 @@ def _jobs(session: Session, options: argparse.Namespace, **settings: Any) -> lis
     return [Job(name, profile, **settings) for profile in session.profiles for name in chosen]
 
 
-def _judge(
+def judge_jobs(
     session: Session,
     jobs: Sequence[Job],
     options: argparse.Namespace,
@@ -108,7 +64,7 @@ def _judge(
     order = list(reversed(range(len(jobs))))
     try:
         with tqdm(total=len(jobs), unit="component", disable=None, leave=False) as bar:
-            for position, result in _results(session, [jobs[k] for k in order], options):
+            for position, result in worked([jobs[k] for k in order], options, session.examples):
                 k = order[position]
                 found[k] = failed(session, jobs[k], result) if isinstance(result, Failure) else result
                 keep(rows())
@@ -119,14 +75,16 @@ def _judge(
     return rows(), True
 
 
-def _results(session: Session, jobs: Sequence[Job], options: argparse.Namespace) -> Iterator[tuple[int, Any]]:
-    limit = time_limit(options.time_limit, session.examples)
+def worked(jobs: Sequence[Job | Extra], options: argparse.Namespace, examples: int) -> Iterator[tuple[int, Any]]:
+    """The index of each job and its result, as they finish in the worker processes that `options` ask for."""
     if options.jobs == 0:
         judge = open_judge(session_options(options))
         yield from ((k, judge(job, lambda _: None)) for k, job in enumerate(jobs))
         return
     size = max(1, usable_cores() // options.threads) if options.jobs is None else options.jobs
-    with Pool(open_judge, (session_options(options),), size=size, time_limit=limit) as pool:
+    with Pool(
+        open_judge, (session_options(options),), size=size, time_limit=time_limit(options.time_limit, examples)
+    ) as pool:
         yield from pool.run(jobs)
 
 
@@ -146,7 +104,8 @@ def _print_row(row: Row, *, in_full: bool) -> None:
         print(f"  STALE {stale['difference']}: {stale['reason']}")
 
 
-def _end(rows: Sequence[Row], whole: bool, jobs: Sequence[Job]) -> int:
+def end(rows: Sequence[Row], whole: bool, jobs: Sequence[Job]) -> int:
+    """Prints the summary; the exit code."""
     print("\n".join(summary_lines(rows)))
     if not whole:
         print(f"interrupted: {len(rows)} of {len(jobs)} components were judged")

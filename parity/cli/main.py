@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from parity import __version__
-from parity.cli import check, commands, distribution, explain, run, stages, user_list
+from parity.cli import check, commands, distribution, explain, report, run, stages, user_list
 from parity.cli.options import add_session_options, add_worker_options
 from parity.sides import SIDES
 
@@ -58,15 +58,15 @@ def parser() -> argparse.ArgumentParser:
     )
     checking.set_defaults(run=check.check)
 
-    report = actions.add_parser("report", help="compare, and write the diagnostic report (HTML, Markdown, JSON)")
-    add_session_options(report)
-    add_worker_options(report)
-    report.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
-    report.add_argument("--runs", metavar="DIR", help="show these whole runs as well: what `parity run --out` wrote")
-    report.add_argument(
+    reporting = actions.add_parser("report", help="compare, and write the diagnostic report (HTML, Markdown, JSON)")
+    add_session_options(reporting)
+    add_worker_options(reporting)
+    reporting.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
+    reporting.add_argument("--runs", metavar="DIR", help="show these whole runs as well: what `parity run --out` wrote")
+    reporting.add_argument(
         "--from", dest="source", metavar="FILE", help="compute nothing: show this report.json (or the folder it is in)"
     )
-    report.set_defaults(run=check.report)
+    reporting.set_defaults(run=report.report)
 
     explain.add_parser(actions)
 

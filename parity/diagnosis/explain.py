@@ -26,13 +26,20 @@ _CAUSE = {
 
 
 def explain(
-    component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context
+    component: Component,
+    params: Mapping[str, Any],
+    reference: Side,
+    candidate: Side,
+    ctx: Context,
+    *,
+    seconds: float = 20.0,
 ) -> dict[str, Any]:
     """Why `candidate` disagrees with `reference` on the input that `params` describe, as plain JSON values.
 
     `sentence`: rounding, randomness or mathematics, where, and since which line; `draws`: both sequences of draws side
     by side (`parity.diagnosis.draws_apart`); `operations`: where the values part (`parity.diagnosis.operations`). Both
-    None where nothing could be recorded. Never raises: what could not be traced is said in the sentence.
+    None where nothing could be recorded. For `seconds`, small changes of the candidate's lines are tried. Never raises:
+    what could not be traced is said in the sentence.
     """
     sides = (component, params, reference, candidate, ctx)
     found, lost = _attempt("the input could not be judged", judge, *sides)
@@ -43,7 +50,7 @@ def explain(
     draws, draws_lost = _attempt("the draws could not be recorded", compare_draws, *sides, force=not found.agrees)
     operations, operations_lost = None, ""
     if not found.agrees:
-        operations, operations_lost = _attempt("the operations could not be traced", locate, *sides)
+        operations, operations_lost = _attempt("the operations could not be traced", locate, *sides, seconds=seconds)
     told = [record["sentence"] for record in (draws, operations) if record is not None]
     sentences = [_verdict(found, draws), *told, draws_lost, operations_lost]
     return {
@@ -74,4 +81,5 @@ def _verdict(found: Judgement, draws: Mapping[str, Any] | None) -> str:
 
 
 def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    first = text.partition(" ")[0]
+    return text if "/" in first or "." in first.rstrip(".") else text[:1].upper() + text[1:]

@@ -66,7 +66,7 @@ def _sentence(ref: Outcome, cand: Outcome, points: Mapping[str, Any], blame: Bla
 
 def _where(point: Mapping[str, Any]) -> str:
     site = point["site"]
-    return f"{site['file']}:{site['line']} in {site['function']}, `{site['text']}`,"
+    return f"{site['file']}:{site['line']} in {site['function']} (`{site['text']}`)"
 
 
 def _raised(outcome: Outcome) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from parity.components import Component, component
 from parity.explore import Candidate, ComponentResult, explore
+from parity.isolation.extras import Extra
 from parity.isolation.pool import Failure
 from parity.isolation.worker import Handler
 from parity.ledger import reaching
@@ -23,6 +24,10 @@ Explain = Literal["nothing", "unexpected", "disagreement"]
 """Which results are diagnosed."""
 
 
+_SECONDS_FOR_KNOWN = 5.0
+"""Time to look for a change that helps where the ledger explains the difference anyway."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One component in one profile. `only`: this input and no other; `pinned`: look at the ledger's inputs as well."""
@@ -36,7 +41,7 @@ class Job:
 
 
 def open_judge(options: Mapping[str, Any]) -> Handler:
-    """The handler of a worker: opens the session that `options` (of `open_session`) describe."""
+    """The handler of a worker, for `Job` and `Extra`: opens the session that `options` (of `open_session`) describe."""
     import parity.diagnosis.explain  # noqa: F401 - now, for the reason below; whoever asks for the jobs needs it not
 
     session = open_session(**options)
@@ -44,7 +49,7 @@ def open_judge(options: Mapping[str, Any]) -> Handler:
     # jobs would otherwise have a say in which inputs are drawn.
     for side in SIDES:
         load_side(side)
-    return lambda job, tell: judge_job(session, job, tell)
+    return lambda job, tell: job.make(session) if isinstance(job, Extra) else judge_job(session, job, tell)
 
 
 def judge_job(session: Session, job: Job, tell: Callable[[Any], None]) -> dict[str, Any]:
@@ -116,5 +121,5 @@ def _explanation(chosen: Component, result: ComponentResult, candidate: Candidat
     known = tuple(e.name for e in reaching(candidate.known, chosen.name) if e.covers(shown.params))
     if result.unexpected and known and candidate.without:
         side = candidate.without(known)  # as it was judged: what the ledger explains is turned off
-    explanation: dict[str, Any] = explain(chosen, shown.params, session.reference, side, session.context)
-    return explanation
+    seconds = 20.0 if result.unexpected else _SECONDS_FOR_KNOWN
+    return explain(chosen, shown.params, session.reference, side, session.context, seconds=seconds)

@@ -150,7 +150,8 @@ def wrappings(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
 def _of_statement(statement: ast.stmt) -> Iterator[Edit]:
     if isinstance(statement, ast.If | ast.While):
         part = _Part(statement, "test", None, statement.test)
-        yield part.into(ast.UnaryOp(ast.Not(), statement.test))
+        if not isinstance(statement.test, ast.UnaryOp):  # where it is one, the part that is left out says the same
+            yield part.into(ast.UnaryOp(ast.Not(), statement.test))
         if isinstance(statement, ast.If):
             yield part.into(ast.Constant(True))
             yield part.into(ast.Constant(False))

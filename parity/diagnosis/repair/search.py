@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from torch import Tensor
 
@@ -135,15 +136,15 @@ class _Attempt:
 
 def _same_outcome(left: Outcome, right: Outcome) -> bool:
     """Whether two outcomes cannot be told apart. Without outputs nothing is known."""
-    tensors = [name for name, leaf in left.tree.items() if isinstance(leaf, Tensor)]
-    return (
-        bool(tensors)
-        and left.tree.keys() == right.tree.keys()
-        and left.generators == right.generators
-        and all(
-            isinstance(right.tree[name], Tensor) and same_bits(left.tree[name], right.tree[name]) for name in tensors
-        )
-    )
+    if not left.tree or left.tree.keys() != right.tree.keys() or left.generators != right.generators:
+        return False
+    return all(_same(left.tree[name], right.tree[name]) for name in left.tree)
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return left.shape == right.shape and left.dtype == right.dtype and same_bits(left, right)
+    return not isinstance(left, Tensor) and not isinstance(right, Tensor) and bool(left == right)
 
 
 def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) -> Iterator[Change]:
