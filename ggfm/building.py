@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import torch
 
@@ -19,11 +17,10 @@ __all__ = ["build", "load_offline"]
 def build(
     settings: Settings, seed: int, dtype: torch.dtype, device: torch.device, switches: Switches
 ) -> BrownianBridge:
-    """Seed Python's, NumPy's and torch's global generators, then make the model and draw its initial weights.
+    """Seed NumPy's and torch's global generators, then make the model and draw its initial weights.
 
     Weights are drawn on the CPU and moved, so that they are the same on every device.
     """
-    random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
     bridge = settings.bridge(dtype, switches)

@@ -21,7 +21,7 @@ class Runs:
     """The trees of one comparison: both sides in float32 and in float64.
 
     `spread32`: float32 trees of the reference on inputs that rounding cannot tell from the given ones. They show how
-    far rounding alone carries the reference; empty until a comparison needs them.
+    far rounding alone carries the reference; empty until a comparison needs them. `spread64`: the same in float64.
     """
 
     reference32: Tree
@@ -29,6 +29,7 @@ class Runs:
     reference64: Tree
     candidate64: Tree
     spread32: tuple[Tree, ...] = ()
+    spread64: tuple[Tree, ...] = ()
 
 
 def same_bits(left: Tensor, right: Tensor) -> bool:
@@ -104,6 +105,8 @@ def _compare_floats(
     own = max([_error(r32, r64), *(_error(tree[name], r64) for tree in runs.spread32 if name in tree)])
     error32, error64 = _error(c32, r64), _error(c64, r64)
     allowed32, allowed64 = policy.allowed32(own, scale), policy.allowed64(max(own, error32), scale)
+    own64 = max((_error(tree[name], r64) for tree in runs.spread64 if name in tree), default=0.0)
+    allowed64 = max(allowed64, policy.factor * own64)
     used64 = _ratio(error64, allowed64)
     used = max(used64, _ratio(error32, allowed32))
     if used64 > 1:

@@ -37,6 +37,23 @@ _KINDS: dict[str, str] = {
     "randperm": "permutation",
 }
 
+_PARAMETERS: dict[str, dict[str, float]] = {
+    "normal": {"mean": 0.0, "std": 1.0},
+    "uniform": {"from": 0.0, "to": 1.0},
+    "integer": {"from": 0, "to": 0},
+    "bernoulli": {"p": 0.5},
+    "exponential": {"lambd": 1.0},
+    "geometric": {"p": 0.5},
+    "cauchy": {"median": 0.0, "sigma": 1.0},
+    "log_normal": {"mean": 1.0, "std": 2.0},
+}
+"""Of each kind the parameters that say which law is drawn from, with what they are by default."""
+
+_SPELLINGS = {"low": "from", "high": "to"}
+
+_PLAIN = {"normal": (0.0, 1.0), "uniform": (0.0, 1.0), "integer": (0, 0)}
+"""Laws that a kind's name stands for by itself."""
+
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "cholesky_solve", "linalg_cholesky_ex"}
 """Where rounding errors grow: sums of many products that may cancel."""
 
@@ -66,16 +83,22 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     `replay`: draws of another run. A draw of the same kind and shape takes the next recorded value instead of its
     own (its own is still made, so the generator moves as it would); where none is left it stays as drawn.
     `nudge`: a seed; floating draws, what goes into matrix products and what comes out of elementwise arithmetic are
-    moved within one float32 unit in the last place. Rounding does not tell them apart, so what comes of it is the error
-    that rounding makes (Monte Carlo arithmetic).
+    moved within one unit in the last place, float32's unless `unit` is another one. Rounding does not tell them apart,
+    so what comes of it is the error that rounding makes (Monte Carlo arithmetic).
     """
 
     def __init__(
-        self, *, single_precision: bool = False, replay: Iterable[Draw] = (), nudge: int | None = None
+        self,
+        *,
+        single_precision: bool = False,
+        replay: Iterable[Draw] = (),
+        nudge: int | None = None,
+        unit: float = EPS32,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.draws: list[Draw] = []
         self._single_precision = single_precision
+        self._unit = unit
         self._nudge = None if nudge is None else torch.Generator().manual_seed(nudge)
         self._replay: dict[tuple[str, tuple[int, ...]], deque[Tensor]] = defaultdict(deque)
         for draw in replay:
@@ -85,7 +108,7 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        kind = draw_kind(func)
+        kind = draw_kind(func, args, kwargs)
         if kind is None:
             operation = func._schema.name.removeprefix("aten::")
             if self._nudge is not None and operation in _PRODUCTS:
@@ -109,7 +132,7 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _moved(self, value: Tensor) -> Tensor:
         assert self._nudge is not None
-        return nudged(value, self._nudge)
+        return nudged(value, self._nudge, self._unit)
 
     def _draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """The draw as the code asks for it; or made in float32, and cast to what it asks for."""
@@ -128,12 +151,42 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if "out" in kwargs:
             func(*args, **kwargs | {"out": single})
             return target.resize_(single.shape).copy_(single)
+        kind = _kind(func)
+        if kind in ("normal", "uniform"):
+            first, second = _law(func, args, kwargs)
+            plain = func(single, *_PLAIN[kind], generator=kwargs.get("generator"))
+            scale = second if kind == "normal" else second - first
+            return target.copy_(plain.double() * scale + first)  # what is drawn is float32, not what is made of it
         return target.copy_(func(single, *args[1:], **kwargs))
 
 
+def draw_kind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    """The kind of draw that a call of the dispatcher makes, with the law's parameters: `normal`, `normal(0, 0.02)`,
+    `integer(0, 1000)`. None if it draws nothing, or not one tensor.
+
+    The parameters belong to the kind: values drawn from one law must not stand for those of another.
+    """
+    kind = _kind(func)
+    if kind not in _PARAMETERS:
+        return kind
+    law = _law(func, args, kwargs)
+    plain = law == _PLAIN.get(kind) or any(isinstance(argument, Tensor) for argument in args[1:])
+    return kind if plain else f"{kind}({', '.join(f'{value:.10g}' for value in law)})"
+
+
+def _law(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[float, ...]:
+    """The parameters of the law that a call draws from, in the order of `_PARAMETERS`."""
+    found = dict(_PARAMETERS[str(_kind(func))])
+    for k, argument in enumerate(func._schema.arguments):
+        name = _SPELLINGS.get(argument.name, argument.name)
+        value = args[k] if k < len(args) else kwargs.get(argument.name)
+        if name in found and isinstance(value, int | float):
+            found[name] = value
+    return tuple(found.values())
+
+
 @cache
-def draw_kind(func: Any) -> str | None:
-    """The kind of draw that an operation of the dispatcher makes; None if it draws nothing, or not one tensor."""
+def _kind(func: Any) -> str | None:
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return None
     if [str(result.type) for result in func._schema.returns] != ["Tensor"]:
@@ -175,10 +228,10 @@ def _in_single(given: Any) -> Any:
     return torch.float32 if given is torch.float64 else given
 
 
-def nudged(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Floating values, each moved by up to one float32 unit in the last place."""
+def nudged(value: Tensor, generator: torch.Generator, unit: float = EPS32) -> Tensor:
+    """Floating values, each moved by up to one unit in the last place: float32's, unless `unit` is another one."""
     move = torch.empty(value.shape, dtype=torch.float64).uniform_(-1, 1, generator=generator).to(value.device)
-    return (value.double() * (1 + move * EPS32)).to(value.dtype)
+    return (value.double() * (1 + move * unit)).to(value.dtype)
 
 
 def handovers(given: Sequence[Draw], taker: Sequence[Draw]) -> list[list[Draw]]:

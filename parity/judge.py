@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from parity.comparator import Runs, compare_trees
+from parity.components.base import start_seed
 from parity.draws import describe_draws, handovers
-from parity.outcome import Outcome, run
-from parity.policy import Policy
+from parity.golden.recorded_side import RecordedSide
+from parity.outcome import Outcome
+from parity.outcome import execute as run_side
+from parity.policy import EPS64, Policy
 from parity.sides.interface import MissingComponent, Side, Tree
 from parity.verdict import Judgement, LeafResult, Verdict
 
@@ -20,11 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_with_spread", "judge", "side_effects"]
 
+_HOPELESS64 = 1e4
+"""Excess over the float64 tolerance that the reference's own float64 error is not asked to explain."""
+
 _SPREADS = ((4, 1e4), (20, 1e2))
 """Runs of the reference on inputs and draws moved within one unit in the last place, when one run says too little about
 its own error: first a few, then enough that the largest of them bounds what rounding does (an error of a candidate
 that is twice the largest of 20 comes by chance less than once in 10,000). Each stage with the excess over the tolerance
 that it cannot turn into agreement."""
+
+
+_NO_CODE = "both sides are recorded numbers: other draws or other mathematics, that cannot be told without their code"
+
+_Drawn = tuple[Side, Outcome, Outcome]
+"""A side with its float32 and its float64 run, draws recorded."""
 
 
 def judge(
@@ -45,13 +57,13 @@ def judge(
     `known`: the reference's runs on this very input, kept from one candidate to the next.
     """
     inputs = component.build(params, ctx)
-    seed = int(params.get("seed", 0))
+    seed = start_seed(params)
 
     def execute(side: Side, dtype: torch.dtype, **options: Any) -> Outcome:
         key = dtype, *sorted(options.items())
         if side is reference and known is not None and key in known:
             return known[key]
-        outcome = run(component.bind(side), inputs, seed=seed, dtype=dtype, device=ctx.device, **options)
+        outcome = run_side(component, side, inputs, seed=seed, dtype=dtype, device=ctx.device, **options)
         if side is reference and known is not None:
             known[key] = outcome
         return outcome
@@ -71,25 +83,34 @@ def judge(
             return verdict(*_judge_errors(left, right, component.refused(params)))
 
     runs = Runs(ref32.tree, cand32.tree, ref64.tree, cand64.tree)
-    runs, leaves = compare_with_spread(runs, component.policy, lambda k: execute(reference, low, nudge=k).tree)
+    runs, leaves = compare_with_spread(
+        runs,
+        component.policy,
+        lambda k: execute(reference, low, nudge=k).tree,
+        lambda k: execute(reference, torch.float64, nudge=k, unit=EPS64).tree,
+    )
     moved = ref32.generators != cand32.generators or ref64.generators != cand64.generators
     effects = side_effects(ref32, cand32)
-    if not moved and not effects and any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves):
-        flip = component.flips(params, runs) or _flipped_shape(runs, component, execute, reference, low)
+    if not moved and not effects and any(leaf.verdict in (Verdict.DIVERGENT, Verdict.ERROR) for leaf in leaves):
+        flip = component.flips(params, runs) or _flipped_decision(runs, component, execute, reference, low)
         if flip is not None:
             return verdict(Verdict.ROUNDING, flip, notes=(flip,))
 
     worst = max(leaves, key=lambda leaf: (leaf.verdict.severity, leaf.used), default=None)
     agree = worst is None or worst.verdict.agrees
-    draws: dict[str, str] = {}
+    draws: dict[str, Any] = {}
     if moved or not agree:
         ref32, cand32 = (execute(side, low, record=True) for side in (reference, candidate))
         draws = {"draws_reference": describe_draws(ref32.draws), "draws_candidate": describe_draws(cand32.draws)}
         if moved or _drawn(ref32) != _drawn(cand32):
-            ref64 = execute(reference, torch.float64, record=True)
-            same = agree or _agrees_with_equal_draws(execute, low, component, candidate, ref32, ref64, cand32)
+            ref64, cand64 = (execute(side, torch.float64, record=True) for side in (reference, candidate))
+            forced = reference if isinstance(candidate, RecordedSide) else candidate  # numbers cannot draw again
+            drawn = (reference, ref32, ref64), (candidate, cand32, cand64)
+            same = agree or _agrees_with_equal_draws(execute, low, component, *drawn, forced)
             if same and not effects:
                 return verdict(Verdict.RANDOMNESS, _parting(ref32, cand32), leaves, **draws)
+            if not same and isinstance(forced, RecordedSide):
+                draws["notes"] = (_NO_CODE,)
     if effects:
         return verdict(Verdict.DIVERGENT, f"side effect: {effects}", leaves, **draws)
     if worst is None:
@@ -99,10 +120,14 @@ def judge(
     return verdict(worst.verdict, f"{worst.name}: {worst.reason}", leaves, **draws)
 
 
-def compare_with_spread(runs: Runs, policy: Policy, nudged: Callable[[int], Tree]) -> tuple[Runs, list[LeafResult]]:
+def compare_with_spread(
+    runs: Runs, policy: Policy, nudged: Callable[[int], Tree], nudged64: Callable[[int], Tree]
+) -> tuple[Runs, list[LeafResult]]:
     """Compare; where one run says too little about the reference's own error, also with more of its runs.
 
-    `nudged(k)`: the reference's float32 tree on inputs that rounding cannot tell from the given ones, moved by seed k.
+    `nudged(k)`: the reference's float32 tree on inputs that rounding cannot tell from the given ones, moved by seed k;
+    `nudged64(k)`: its float64 tree, moved within float64's unit. That one is asked last: where rounding passes through
+    a root of what cancels, errors do not scale with the unit, and float32's say too little about float64's.
     """
     leaves = compare_trees(runs, policy)
     for count, hopeless in _SPREADS:
@@ -110,6 +135,9 @@ def compare_with_spread(runs: Runs, policy: Policy, nudged: Callable[[int], Tree
             more = (nudged(k) for k in range(len(runs.spread32), count))
             runs = replace(runs, spread32=(*runs.spread32, *more))
             leaves = compare_trees(runs, policy)
+    if any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves) and _rounding_may_explain(leaves, _HOPELESS64):
+        runs = replace(runs, spread64=tuple(nudged64(k) for k in range(_SPREADS[-1][0])))
+        leaves = compare_trees(runs, policy)
     return runs, leaves
 
 
@@ -117,7 +145,8 @@ def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool) -> tupl
     left, right = reference.error, candidate.error
     if left and right:
         kinds = f"reference {_say(left)}; candidate {_say(right)}"
-        if refused and isinstance(right, (ValueError, RuntimeError)):
+        # An error of another kind is a refusal where it is the reference's own way to refuse.
+        if refused and (isinstance(right, (ValueError, RuntimeError)) or type(left).__name__ == type(right).__name__):
             return Verdict.REFUSED, f"both refuse this input: {kinds}"
         if refused:
             return Verdict.ERROR, f"the candidate does not refuse this input, it fails on it: {kinds}"
@@ -139,8 +168,9 @@ def _rounding_may_explain(leaves: list[LeafResult], hopeless: float) -> bool:
     return bool(excess) and all(1 < used < hopeless for used in excess)
 
 
-def _flipped_shape(runs: Runs, component: Component, execute: Any, reference: Side, low: torch.dtype) -> str | None:
-    """Explains outputs of another shape, if a decision (how many pairs are kept) flips within rounding of its boundary.
+def _flipped_decision(runs: Runs, component: Component, execute: Any, reference: Side, low: torch.dtype) -> str | None:
+    """Explains outputs of another shape, or NaN on one side, if a decision (how many pairs are kept, the sign under a
+    root) flips within rounding of its boundary.
 
     Only if float64 agrees entirely, and the reference by itself decides otherwise in float64 than in float32, or on
     inputs that rounding cannot tell apart.
@@ -148,18 +178,20 @@ def _flipped_shape(runs: Runs, component: Component, execute: Any, reference: Si
     mathematics = Runs(runs.reference64, runs.candidate64, runs.reference64, runs.candidate64)
     if not all(leaf.verdict.agrees for leaf in compare_trees(mathematics, component.policy)):
         return None
-    decided = _shapes(runs.reference32)
-    if decided != _shapes(runs.reference64):
+    decided = _decided(runs.reference32)
+    if decided != _decided(runs.reference64):
         return "a decision lies within rounding of its boundary: the reference flips it between float32 and float64"
-    if decided != _shapes(runs.candidate32) and any(
-        _shapes(execute(reference, low, nudge=k).tree) != decided for k in range(_SPREADS[-1][0])
+    if decided != _decided(runs.candidate32) and any(
+        _decided(execute(reference, low, nudge=k).tree) != decided for k in range(_SPREADS[-1][0])
     ):
         return "a decision lies within rounding of its boundary: the reference flips it on inputs moved by one unit"
     return None
 
 
-def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(leaf.shape) for name, leaf in tree.items() if isinstance(leaf, torch.Tensor)}
+def _decided(tree: Tree) -> dict[str, tuple[tuple[int, ...], bool]]:
+    """Of each output its shape, and whether it is finite."""
+    tensors = {name: leaf for name, leaf in tree.items() if isinstance(leaf, torch.Tensor)}
+    return {name: (tuple(leaf.shape), bool(leaf.isfinite().all())) for name, leaf in tensors.items()}
 
 
 def _drawn(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
@@ -167,16 +199,22 @@ def _drawn(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
 
 
 def _agrees_with_equal_draws(
-    execute: Any, low: torch.dtype, component: Component, candidate: Side, ref32: Outcome, ref64: Outcome, own: Outcome
+    execute: Any, low: torch.dtype, component: Component, reference: _Drawn, candidate: _Drawn, forced: Side
 ) -> bool:
-    """Whether the candidate agrees once it draws what the reference drew, for some way of handing the draws over."""
-    for replay32, replay64 in zip(handovers(ref32.draws, own.draws), handovers(ref64.draws, own.draws), strict=False):
-        forced32 = execute(candidate, low, replay=replay32)
-        forced64 = execute(candidate, torch.float64, replay=replay64)
+    """Whether the sides agree once `forced`, one of them, draws what the other one drew, for some way of handing the
+    draws over."""
+    kept, own = (reference, candidate) if forced is candidate[0] else (candidate, reference)
+    for replay32, replay64 in zip(
+        handovers(kept[1].draws, own[1].draws), handovers(kept[2].draws, own[1].draws), strict=False
+    ):
+        forced32 = execute(forced, low, replay=replay32)
+        forced64 = execute(forced, torch.float64, replay=replay64)
         if forced32.error or forced64.error:
             return False
-        leaves = compare_trees(Runs(ref32.tree, forced32.tree, ref64.tree, forced64.tree), component.policy)
-        if all(leaf.verdict.agrees for leaf in leaves):
+        runs = Runs(kept[1].tree, forced32.tree, kept[2].tree, forced64.tree)
+        if kept is candidate:
+            runs = Runs(runs.candidate32, runs.reference32, runs.candidate64, runs.reference64)
+        if all(leaf.verdict.agrees for leaf in compare_trees(runs, component.policy)):
             return True
     return False
 

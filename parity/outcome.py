@@ -9,17 +9,21 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from parity.draws import Draw, DrawMode, nudged
-from parity.sides.interface import Bridge, Tree
+from parity.policy import EPS32
+from parity.sides.interface import Bridge, Side, Tree
 from parity.tasks.interface import Task
 
-__all__ = ["Outcome", "cast", "run"]
+if TYPE_CHECKING:
+    from parity.components.base import Component
+
+__all__ = ["Outcome", "cast", "execute", "run", "settings_kept"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,9 @@ class Outcome:
     """What one call did.
 
     `tree`: detached copies of the outputs (empty if it raised). `undetached`: outputs that still carried a graph.
-    `aliases`: outputs that share memory with an input. `mutated`: inputs whose values changed. `generators`: digest
-    of torch's, NumPy's and Python's global generators afterwards. `globals`: process-wide settings it changed.
+    `aliases`: outputs that share memory with an input. `mutated`: inputs whose values changed, tasks included.
+    `generators`: digest of torch's, NumPy's and Python's global generators afterwards. `globals`: process-wide settings
+    it changed.
     """
 
     tree: Tree
@@ -61,6 +66,15 @@ def cast(value: Any, *, dtype: torch.dtype | None = None, device: torch.device |
     return copy.copy(value)
 
 
+def execute(component: Component, side: Side, inputs: Mapping[str, Any], **settings: Any) -> Outcome:
+    """One run of a side, with the settings of `run`: here, or where a side with an `execute` of its own has it made
+    (another process, a recording)."""
+    elsewhere: Callable[..., Outcome] | None = getattr(side, "execute", None)
+    if elsewhere is not None:
+        return elsewhere(component.name, inputs, **settings)
+    return run(component.bind(side), inputs, **settings)
+
+
 def run(
     call: Callable[..., Tree],
     inputs: Mapping[str, Any],
@@ -71,18 +85,19 @@ def run(
     record: bool = False,
     replay: Sequence[Draw] = (),
     nudge: int | None = None,
+    unit: float = EPS32,
 ) -> Outcome:
     """Call with copies of `inputs` from freshly seeded generators; the caller's generators are left as they were.
 
-    With `dtype` float64 the floating draws are those of float32, cast. `record`, `replay` and `nudge` are explained in
-    `parity.draws`; `nudge` moves the inputs as well.
+    With `dtype` float64 the floating draws are those of float32, cast. `record`, `replay`, `nudge` and `unit` are
+    explained in `parity.draws`; `nudge` moves the inputs as well.
     Only `Exception` is kept as an outcome; an interrupt or an exit passes through.
     """
-    given = cast(inputs if nudge is None else _nudged(inputs, nudge), dtype=dtype, device=device)
-    kept = _tensors(cast(given))
+    given = cast(inputs if nudge is None else _nudged(inputs, nudge, unit), dtype=dtype, device=device)
+    kept, tasks = _tensors(cast(given)), _tasks(given)
     single = dtype == torch.float64
     watched = record or replay or single or nudge is not None
-    mode = DrawMode(single_precision=single, replay=replay, nudge=nudge) if watched else None
+    mode = DrawMode(single_precision=single, replay=replay, nudge=nudge, unit=unit) if watched else None
     with _isolated(seed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = _globals()
@@ -103,20 +118,24 @@ def run(
         error=error,
         draws=tuple(mode.draws) if mode else (),
         generators=generators,
-        mutated=tuple(name for name, tensor in given_tensors.items() if not _same_bits(tensor, kept[name])),
+        mutated=(
+            *(name for name, tensor in given_tensors.items() if not _same_bits(tensor, kept[name])),
+            *(name for name, digest in _tasks(given).items() if digest != tasks[name]),
+        ),
         aliases=tuple(n for n, t in leaves.items() if t.numel() and t.untyped_storage().data_ptr() in storages),
         undetached=tuple(name for name, tensor in leaves.items() if tensor.requires_grad),
         globals=changed,
     )
 
 
-def _nudged(value: Any, seed: int) -> Any:
+def _nudged(value: Any, seed: int, unit: float) -> Any:
     """Floating input tensors moved within one unit in the last place: the same input, as far as rounding knows."""
     if isinstance(value, Tensor) and value.is_floating_point():
-        return nudged(value, torch.Generator().manual_seed(7919 * (seed + 1) + value.numel()))
+        value = value.double() if unit < EPS32 else value  # a smaller move than its own precision has would be lost
+        return nudged(value, torch.Generator().manual_seed(7919 * (seed + 1) + value.numel()), unit)
     if isinstance(value, Mapping):
-        return {name: _nudged(item, seed) for name, item in value.items()}
-    return [_nudged(item, seed) for item in value] if isinstance(value, list) else value
+        return {name: _nudged(item, seed, unit) for name, item in value.items()}
+    return [_nudged(item, seed, unit) for item in value] if isinstance(value, list) else value
 
 
 def _detached(leaf: Any) -> Any:
@@ -135,6 +154,13 @@ def _tensors(value: Any, name: str = "") -> dict[str, Tensor]:
     for key, item in items:
         found |= _tensors(item, f"{name}/{key}" if name else str(key))
     return found
+
+
+def _tasks(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """A digest of what each task among the inputs holds at present."""
+    tasks = {name: value.x for name, value in inputs.items() if isinstance(value, Task)}
+    shown = {name: f"{x.shape} {x.dtype} ".encode() + np.ascontiguousarray(x).tobytes() for name, x in tasks.items()}
+    return {name: hashlib.blake2b(content, digest_size=16).hexdigest() for name, content in shown.items()}
 
 
 def _same_bits(left: Tensor, right: Tensor) -> bool:
@@ -182,6 +208,16 @@ def _globals() -> dict[str, Any]:
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "NumPy error state": tuple(sorted(np.geterr().items())),
     }
+
+
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Process-wide settings (default dtype, threads, NumPy's error state, ...) are afterwards what they were before."""
+    before = _globals()
+    try:
+        yield
+    finally:
+        _restore_globals(before)
 
 
 def _restore_globals(before: Mapping[str, Any]) -> None:

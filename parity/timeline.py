@@ -138,4 +138,5 @@ def _own_draws(draws: Sequence[Draw], batch: int) -> int:
 
 
 def _drawn(step: int, where: str, draws: Sequence[Draw]) -> Tree:
-    return {_name(step, f"{where}{j:03d}/{draw.kind}"): draw.value for j, draw in enumerate(draws)}
+    kinds = [draw.kind.partition("(")[0] for draw in draws]
+    return {_name(step, f"{where}{j:03d}/{kinds[j]}"): draw.value for j, draw in enumerate(draws)}

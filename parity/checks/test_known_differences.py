@@ -9,6 +9,7 @@ import pytest
 
 from parity.comparator import Runs, compare_trees
 from parity.components import REGISTRY, Component, component
+from parity.components.base import start_seed
 from parity.explore import judge_explained
 from parity.judge import judge
 from parity.ledger import Entry
@@ -53,7 +54,7 @@ def aligned_outcomes(parity_session: Session) -> dict[tuple[str, int], Outcome]:
 
 def _run(component: Component, example: Mapping[str, Any], side: Side, session: Session) -> Outcome:
     inputs = component.build(example, session.context)
-    return run(component.bind(side), inputs, seed=int(example.get("seed", 0)), device=session.context.device)
+    return run(component.bind(side), inputs, seed=start_seed(example), device=session.context.device)
 
 
 def test_the_switch_alone_changes_no_bit_of_any_other_component(

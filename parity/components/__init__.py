@@ -14,9 +14,9 @@ from parity.components import (
     steps,
     training,
 )
-from parity.components.base import Component, Context, Params
+from parity.components.base import Component, Context, Params, gaussian
 
-__all__ = ["REGISTRY", "Component", "Context", "Params", "component"]
+__all__ = ["REGISTRY", "Component", "Context", "Params", "component", "gaussian"]
 
 _FAMILIES = (bridge, network, sampling, gaussian_process, batches, data, optimisation, evaluation, steps, training)
 

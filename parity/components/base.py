@@ -15,7 +15,7 @@ from parity.policy import Policy
 from parity.sides.interface import MissingComponent, Side, Tree
 from parity.tasks.interface import Task
 
-__all__ = ["Component", "Context", "Params", "gaussian"]
+__all__ = ["Component", "Context", "Params", "gaussian", "start_seed"]
 
 Params = Mapping[str, Any]
 """Plain, JSON-able values from which one input is rebuilt, the same on every machine."""
@@ -34,6 +34,15 @@ class Context:
     dtype: torch.dtype = torch.float32
 
 
+def start_seed(params: Params) -> int:
+    """What the global generators are seeded with before a call on the input that `params` describe.
+
+    Another number than the seed that the call itself may be given: a side that does not seed where it should would
+    otherwise find the generators as if it had.
+    """
+    return int(params.get("seed", 0)) + 1_000_003
+
+
 def _never(params: Params) -> bool:
     return False
 
@@ -49,7 +58,8 @@ class Component:
     `strategy` draws `params`; `build` turns them into the keyword arguments of the side's method of the same name, in
     float32; `policy` says how outputs are judged. `refused(params)`: ROOT refuses this input, and agreement is that
     both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or None.
-    `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of examples.
+    `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of drawn inputs;
+    0 draws none.
     `call`: how a side is called, where that is more than its method of the component's name.
     """
 

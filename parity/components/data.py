@@ -46,11 +46,11 @@ def small_task(params: Params, generator: torch.Generator) -> Task:
         return ArrayTask("discrete", letters, y, share, num_classes=4)
     x = gaussian(generator, n, dim, scale=3.0)
     x[:, 0] = 2.5
+    return ArrayTask("continuous", x.numpy(), y, _sphere)
 
-    def sphere(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.asarray(-(x**2).sum(axis=1))
 
-    return ArrayTask("continuous", x.numpy(), y, sphere)
+def _sphere(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(-(x**2).sum(axis=1))
 
 
 @st.composite

@@ -60,6 +60,7 @@ def _pair_params(draw: st.DrawFn) -> dict[str, Any]:
         "num_gradient_steps": draw(st.integers(1, 8), label="steps"),
         "learning_rate": draw(st.sampled_from([0.05, 0.001]), label="learning rate"),
         "delta": draw(st.sampled_from([0.25, 0.0, 0.1]), label="delta"),
+        "delta_variance": draw(st.sampled_from([0.25, 0.0, 0.4]), label="delta of the variance"),
         "threshold_diff": draw(st.sampled_from([0.001, -1.0, 0.02, 1e9]), label="threshold"),
     }
 
@@ -80,7 +81,7 @@ def _pairs(params: Params, ctx: Context) -> dict[str, Any]:
         "num_points": _num_points(params),
         "learning_rate": params["learning_rate"],
         "delta_lengthscale": params["delta"],
-        "delta_variance": params["delta"],
+        "delta_variance": params.get("delta_variance", params["delta"]),
         "seed": params["seed"],
         "threshold_diff": params["threshold_diff"],
     }
@@ -149,6 +150,7 @@ COMPONENTS = [
             _PAIRS | {"source": "gaussian", "rows": 600, "num_gradient_steps": 2},
             _PAIRS | {"missing_points": -1},
             _PAIRS | {"threshold_diff": 1e9},
+            _PAIRS | {"delta_variance": 0.5, "variance": 1.3},
             # One design at its own mean: the posterior is flat, every difference is exactly the threshold.
             _PAIRS | {"rows": 1, "threshold_diff": 0.0},
             _PAIRS | {"pool": 1, "missing_points": 0, "num_functions": 1, "threshold_diff": -1.0},

@@ -79,7 +79,7 @@ COMPONENTS = [
         formula="per batch: reseed, mask, t, noise, loss, gradient; step, schedule, average; validation between epochs",
         strategy=_params,
         build=_build,
-        policy=Policy(exact=("*/lr", "*/batch/*", "*/pool", "*draw*", "*/before*")),
+        policy=Policy(exact=("*/lr", "*/batch/*", "*draw*", "*/before*")),
         call=_follow,
         examples=[
             _STEPS,

@@ -32,14 +32,14 @@ def _full_config(params: Params, image_size: int) -> dict[str, Any]:
     return {
         "GP": {
             "initial_lengthscale": params["lengthscale"],
-            "initial_outputscale": params["lengthscale"],
+            "initial_outputscale": params.get("outputscale", params["lengthscale"]),
             "noise": 0.01,
             "sampling_from_GP_lr": 0.05,
             "num_functions": params.get("functions", 2),
             "num_gradient_steps": 5,
             "num_points": params["num_points"],
             "delta_lengthscale": 0.25,
-            "delta_variance": 0.25,
+            "delta_variance": 0.2,
             # Either all pairs are kept or none: a pair that rounding moves across the threshold would change every
             # later draw. Thresholds in between are the business of `gp_pairs`.
             "threshold_diff": params["threshold_diff"],
@@ -114,6 +114,7 @@ def _run_params(draw: st.DrawFn) -> dict[str, Any]:
         "clip_denoised": draw(st.booleans(), label="clip"),
         "alpha": draw(st.sampled_from([0.8, 0.5]), label="alpha"),
         "lengthscale": draw(st.sampled_from([1.0, 6.25]), label="lengthscale"),
+        "outputscale": draw(st.sampled_from([1.0, 6.25, 2.0]), label="outputscale"),
         "num_points": draw(st.sampled_from([16, 20]), label="points"),
         "pool": draw(st.sampled_from(["highest", "lowest", "all"]), label="pool"),
         "loss_type": draw(st.sampled_from(["l1", "l2"]), label="loss"),
@@ -163,6 +164,7 @@ COMPONENTS = [
             SMALL_RUN
             | {"epochs": 3, "accumulate": 1, "start_ema_step": 6, "task_normalize_y": False, "guidance_prob": 0.5},
             SMALL_RUN | {"source": "discrete", "task_name": "TFBind10-Exact-v0", "bare": True, "mt_type": "sin"},
+            SMALL_RUN | {"outputscale": 2.0, "epochs": 1},
         ],
         on_task=True,
         cost=0.1,

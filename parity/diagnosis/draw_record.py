@@ -146,7 +146,7 @@ class _Draws(TorchDispatchMode):
         self._log.look(stream)
         before = stream.state()
         result = func(*args, **kwargs)
-        name, kind = func._schema.name.removeprefix("aten::"), draw_kind(func)
+        name, kind = func._schema.name.removeprefix("aten::"), draw_kind(func, args, kwargs)
         if kind is not None or stream.state() != before:  # a fused kernel may draw, and mostly does not
             value = result[0] if isinstance(result, tuple) else result
             self._log.drawn(f"torch {name}", kind or name, value, stream)

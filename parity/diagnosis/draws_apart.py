@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from parity.comparator import Runs, compare_trees
+from parity.components.base import start_seed
 from parity.diagnosis.draw_alignment import Alignment, Row, align
 from parity.diagnosis.draw_record import DrawEvent, DrawLog, recorded
 from parity.draws import handovers
@@ -33,7 +34,7 @@ def compare_draws(
     rows, and the `rows` shown.
     """
     inputs = component.build(params, ctx)
-    execute = partial(run, seed=int(params.get("seed", 0)), device=ctx.device)
+    execute = partial(run, seed=start_seed(params), device=ctx.device)
 
     def record(side: Side) -> tuple[DrawLog, Outcome]:
         log = DrawLog()

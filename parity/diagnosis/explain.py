@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from parity.diagnosis.draws_apart import compare_draws
 from parity.diagnosis.operations import locate
+from parity.golden.recorded_side import RecordedSide
+from parity.hosts import HostedSide
 from parity.judge import judge
 from parity.sides.interface import Side
 from parity.verdict import Judgement, Verdict
@@ -47,6 +49,14 @@ def explain(
         return {"sentence": f"{_capitalised(lost)}.", "draws": None, "operations": None}
     if found.verdict is Verdict.MISSING:
         return {"sentence": f"{_CAUSE[found.verdict]}: {found.reason}.", "draws": None, "operations": None}
+    numbers = next((side.name for side in (reference, candidate) if isinstance(side, RecordedSide)), None)
+    if numbers is not None:
+        untraced = f"{numbers} holds numbers, not code: neither its draws nor its operations can be traced"
+        return {"sentence": f"{_capitalised(_verdict(found, None))}. {untraced}.", "draws": None, "operations": None}
+    hosted = next((side.name for side in (reference, candidate) if isinstance(side, HostedSide)), None)
+    if hosted is not None:
+        untraced = f"{hosted} runs in a process of its own, where neither its draws nor its operations are traced"
+        return {"sentence": f"{_capitalised(_verdict(found, None))}. {untraced}.", "draws": None, "operations": None}
     draws, draws_lost = _attempt("the draws could not be recorded", compare_draws, *sides, force=not found.agrees)
     operations, operations_lost = None, ""
     if not found.agrees:

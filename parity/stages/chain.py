@@ -11,6 +11,7 @@ import torch
 from parity.components import component
 from parity.draws import Draw
 from parity.outcome import Outcome, cast, run
+from parity.policy import EPS32
 from parity.sides.interface import Side, Tree
 from parity.stages.generators import Generators, fold
 from parity.stages.pipeline import play
@@ -80,11 +81,12 @@ def follow(
     record: bool = False,
     replay: Replay | None = None,
     nudge: int | None = None,
+    unit: float = EPS32,
 ) -> Chain:
     """Lead `side` through the run that `given` describes (the inputs of `Side.training`), in `dtype` on `device`.
 
-    `record`, `replay` and `nudge` are those of `parity.outcome.run`, for every call; only stages that compute are
-    nudged: moving the scores by which designs are only chosen would choose others among equals.
+    `record`, `replay`, `nudge` and `unit` are those of `parity.outcome.run`, for every call; only stages that compute
+    are nudged: moving the scores by which designs are only chosen would choose others among equals.
     The caller's generators are left as they were.
     """
     chain = Chain()
@@ -103,7 +105,7 @@ def follow(
 
         outcome = run(
             call, inputs, seed=0, dtype=dtype, device=device, record=record,
-            replay=replay(stage, label) if replay else (), nudge=nudge if STAGES[stage].rounds else None,
+            replay=replay(stage, label) if replay else (), nudge=nudge if STAGES[stage].rounds else None, unit=unit,
         )  # fmt: skip
         after.restore()
         made = Call(stage, label, inputs, before, outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from parity.components import REGISTRY, Component, Context
 from parity.draws import Draw, handovers
 from parity.judge import compare_with_spread, judge
 from parity.outcome import Outcome, run
-from parity.policy import Policy
+from parity.policy import EPS32, EPS64, Policy
 from parity.sides.interface import MissingComponent, Side, Tree
 from parity.stages.chain import Call, Chain, Replay, follow, repeat
 from parity.stages.inputs import as_far_as, same_inputs
@@ -43,11 +43,12 @@ class ReferenceRun:
         self.low = follow(side, given, dtype=ctx.dtype, device=ctx.device, record=True)
         self.high = follow(side, given, dtype=torch.float64, device=ctx.device)
         self.nudged = cache(self._nudged)
+        self.nudged64 = cache(partial(self._nudged, dtype=torch.float64, unit=EPS64))
         self.forced: dict[str, dict[tuple[Any, ...], Outcome]] = {}
 
-    def _nudged(self, k: int) -> Chain:
+    def _nudged(self, k: int, dtype: torch.dtype | None = None, unit: float = EPS32) -> Chain:
         """The run from inputs that rounding cannot tell from the given ones; `k` seeds the moves."""
-        return follow(self.side, self.given, dtype=self.ctx.dtype, device=self.ctx.device, nudge=k)
+        return follow(self.side, self.given, dtype=dtype or self.ctx.dtype, device=self.ctx.device, nudge=k, unit=unit)
 
 
 def judge_chain(reference: ReferenceRun, candidate: Side) -> list[StageResult]:
@@ -141,7 +142,10 @@ class _Judging:
         trees = [{leaf: value for call in calls for leaf, value in call.tree.items()} for calls in ours]
         runs = Runs(theirs[0].tree(name), trees[0], theirs[1].tree(name), trees[1])
         policy = replace(_LOOSE, shared_scale=REGISTRY[STAGES[name].component].policy.shared_scale)
-        _, leaves = compare_with_spread(runs, policy, lambda k: self.reference.nudged(k).tree(name))
+        ref = self.reference
+        _, leaves = compare_with_spread(
+            runs, policy, lambda k: ref.nudged(k).tree(name), lambda k: ref.nudged64(k).tree(name)
+        )
         return _judged(leaves)
 
     def _whole(self, low: Chain, high: Chain) -> Judged:
@@ -155,8 +159,13 @@ class _Judging:
         if theirs[0] is None or theirs[1] is None:
             return Judged(NOT_REACHED, "the reference's run ends before")
         runs = _results(theirs[0], low, theirs[1], high)
-        nudged = self.reference.nudged
-        _, leaves = compare_with_spread(runs, _LOOSE, lambda k: _without_averages(nudged(k).result or {}))
+        ref = self.reference
+        _, leaves = compare_with_spread(
+            runs,
+            _LOOSE,
+            lambda k: _without_averages(ref.nudged(k).result or {}),
+            lambda k: _without_averages(ref.nudged64(k).result or {}),
+        )
         return _judged(leaves)
 
     def _joined(self) -> tuple[Judged, Judged]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from parity.components import Context, component
+from parity.components.base import start_seed
 from parity.components.data import designs
 from parity.explore import reproduce_line
 from parity.judge import judge
@@ -100,7 +101,7 @@ class Bench:
         owner = component(name)
         params = {**owner.examples[0], **changes}
         given = owner.build(params, self.context) if inputs is None else inputs
-        made = run(owner.bind(side), given, seed=int(params.get("seed", 0)), record=record)
+        made = run(owner.bind(side), given, seed=start_seed(params), record=record)
         if made.error is not None and not record:
             raise made.error
         return made

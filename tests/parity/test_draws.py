@@ -15,9 +15,7 @@ from parity.draws import DrawMode, describe_draws, handovers
         lambda dtype: torch.rand(5, dtype=dtype),
         lambda dtype: torch.randn_like(torch.empty(5, dtype=dtype)),
         lambda dtype: torch.rand_like(torch.empty(5, dtype=dtype)),
-        lambda dtype: torch.empty(5, dtype=dtype).normal_(0.5, 2.0),
         lambda dtype: torch.empty(5, dtype=dtype).uniform_(-1, 3),
-        lambda dtype: nn.init.kaiming_uniform_(torch.empty(4, 3, dtype=dtype), a=5**0.5),
         lambda dtype: torch.empty(40, dtype=dtype).exponential_(2.0),
         lambda dtype: torch.empty(40, dtype=dtype).geometric_(0.3),
         lambda dtype: torch.empty(40, dtype=dtype).log_normal_(),
@@ -48,6 +46,24 @@ def test_float64_draws_are_the_float32_draws(draw):
     assert torch.equal(after_single, after_double)
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda dtype: torch.empty(5, dtype=dtype).normal_(0.5, 2.0),
+        lambda dtype: nn.init.kaiming_uniform_(torch.empty(4, 3, dtype=dtype), a=5**0.5),
+    ],
+)
+def test_a_law_with_a_scale_is_drawn_in_float32_and_scaled_in_float64(draw):
+    torch.manual_seed(0)
+    single, after_single = draw(torch.float32), torch.rand(1)
+    torch.manual_seed(0)
+    with DrawMode(single_precision=True):
+        double = draw(torch.float64)
+    assert torch.equal(after_single, torch.rand(1))
+    # Rounded once where float32 rounds twice.
+    assert torch.allclose(double, single.double(), rtol=4e-7, atol=4e-7)
+
+
 def test_integers_drawn_by_float64_probabilities_are_those_of_float32():
     torch.manual_seed(0)
     single, after_single = torch.multinomial(torch.arange(1.0, 9.0), 5), torch.rand(1)
@@ -67,7 +83,21 @@ def test_every_operation_that_draws_one_tensor_is_recorded():
         torch.randperm(3, out=torch.empty(3, dtype=torch.int64))
         torch.distributions.Beta(torch.ones(3), torch.ones(3)).sample()
     kinds = [draw.kind for draw in mode.draws]
-    assert kinds == ["exponential", "poisson", "bernoulli", "multinomial", "permutation", "sample_dirichlet"]
+    assert kinds == ["exponential(1)", "poisson", "bernoulli(0.5)", "multinomial", "permutation", "sample_dirichlet"]
+
+
+def test_a_kind_names_the_law_that_is_drawn_from():
+    with DrawMode() as mode:
+        torch.randn(2)
+        torch.empty(2).normal_(0.0, 0.02)
+        torch.normal(0.0, 0.02, (2,))
+        torch.empty(2).uniform_()
+        torch.rand(2)
+        torch.randint(3, 9, (2,))
+        torch.empty(2).random_(3, 9)
+    assert [draw.kind for draw in mode.draws] == [
+        "normal", "normal(0, 0.02)", "normal(0, 0.02)", "uniform", "uniform", "integer(3, 9)", "integer(3, 9)",
+    ]  # fmt: skip
 
 
 def test_what_draws_nothing_is_no_draw():
@@ -92,7 +122,7 @@ def test_draws_are_recorded_in_order_with_kind_and_shape():
         torch.randint(10, (4,))
         torch.randn(2, 3)
         torch.randperm(5)
-    assert describe_draws(mode.draws) == "integer[4], normal[2, 3], permutation[5]"
+    assert describe_draws(mode.draws) == "integer(0, 10)[4], normal[2, 3], permutation[5]"
 
 
 def test_a_loaders_draws_are_seen():

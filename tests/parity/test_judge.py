@@ -30,6 +30,31 @@ def test_the_same_operations_in_another_order_are_rounding():
     assert verdict(lambda x: x + (torch.sin(x) + x)).verdict in (Verdict.ROUNDING, Verdict.IDENTICAL)
 
 
+def _root_of_what_cancels(x, order):
+    square = (x + 1) * (x + 1)
+    return torch.sqrt((square - x * x - 2 * x - 1 if order else square - 1 - 2 * x - x * x).abs())
+
+
+def test_a_root_of_what_cancels_is_rounding_though_its_error_does_not_scale_with_the_unit():
+    reference = Toy("reference", lambda x: _root_of_what_cancels(x, order=False))
+    assert verdict(lambda x: _root_of_what_cancels(x, order=True), reference).verdict is Verdict.ROUNDING
+    wrong = verdict(lambda x: _root_of_what_cancels(x, order=True) + 1e-5, reference)
+    assert wrong.verdict is Verdict.DIVERGENT
+
+
+def _root_of_a_sign(x, order):
+    third = x / 3
+    rest = third + third + third - x if order else x - third - third - third
+    return torch.sqrt(rest * 1e6 + (0 if x.dtype == torch.float32 else 1.0)) * 0 + x
+
+
+def test_nan_that_rounding_alone_decides_is_rounding():
+    reference = Toy("reference", lambda x: _root_of_a_sign(x, order=False))
+    found = verdict(lambda x: _root_of_a_sign(x, order=True).nan_to_num(0.0), reference)
+    assert found.verdict is Verdict.ROUNDING
+    assert "within rounding of its boundary" in found.reason
+
+
 def test_worse_arithmetic_is_unstable():
     assert verdict(lambda x: ((x * 2 + torch.sin(x)) + 1000.0) - 1000.0).verdict is Verdict.UNSTABLE
 
@@ -97,6 +122,11 @@ def test_an_extra_draw_is_randomness_even_if_all_values_agree():
     found = verdict(extra, NOISY)
     assert found.verdict is Verdict.RANDOMNESS
     assert found.reason == "the candidate draws 1 more than the reference"
+
+
+def test_a_draw_from_another_law_is_divergent():
+    reference = Toy("reference", lambda x: x + torch.empty_like(x).normal_(0.0, 0.02))
+    assert verdict(lambda x: x + torch.empty_like(x).normal_(0.0, 0.2), reference).verdict is Verdict.DIVERGENT
 
 
 def test_reseeding_is_randomness():

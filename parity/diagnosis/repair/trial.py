@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from parity.comparator import Runs, compare_leaf
+from parity.components.base import start_seed
 from parity.draws import Draw, handovers
 from parity.judge import side_effects
 from parity.outcome import Outcome, run
@@ -97,7 +98,7 @@ def open_trial(
     spread: int = _SPREAD,
 ) -> Trial:
     """Runs the reference on one input. `reference.error` is set if it raised."""
-    inputs, seed = component.build(params, ctx), int(params.get("seed", 0))
+    inputs, seed = component.build(params, ctx), start_seed(params)
     execute = partial(run, component.bind(reference), inputs, seed=seed, device=ctx.device)
     low = execute(dtype=ctx.dtype)
     moved = () if low.error else tuple(execute(dtype=ctx.dtype, nudge=k).tree for k in range(spread))

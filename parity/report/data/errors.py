@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parity.components import Component
+from parity.components.base import start_seed
 from parity.outcome import run
 from parity.report.data.plot import Plot, panel, plot, series
 from parity.session import Session
@@ -30,7 +31,7 @@ def errors_plot(session: Session, component: Component, profile: str, params: Ma
     Errors are against the reference's float64 result; what cannot be compared (other names, other shapes, NaN on one
     side) is counted.
     """
-    inputs, seed = component.build(params, session.context), int(params.get("seed", 0))
+    inputs, seed = component.build(params, session.context), start_seed(params)
     reference, candidate = component.bind(session.reference), component.bind(session.candidate_in(profile).side)
     low = session.context.dtype
 

@@ -10,6 +10,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from parity.components import Component
+from parity.components.base import start_seed
 from parity.diagnosis.site import is_own, site_at
 from parity.outcome import run
 from parity.session import Session
@@ -24,7 +25,7 @@ def executed(session: Session, component: Component, side: Side, params: Mapping
     """
     lines: dict[CodeType, set[int]] = {}
     with _followed(lines):
-        run(component.bind(side), component.build(params, session.context), seed=int(params.get("seed", 0)),
+        run(component.bind(side), component.build(params, session.context), seed=start_seed(params),
             device=session.context.device)  # fmt: skip
     functions = [_function(code, lines) for code in lines if not code.co_name.startswith("<")]
     return [function for function in functions if function]
