@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from parity.components import REGISTRY
 from parity.distribution import differences_by_design
-from parity.isolation import Failure, Job, Pool, failed, open_judge, time_limit
+from parity.isolation import Extra, Failure, Job, Pool, failed, open_judge, time_limit, usable_cores
 from parity.pytest_report import ParityReporter
 from parity.session import Session, open_session
 from parity.sides import PROFILES
@@ -23,9 +22,13 @@ _HEADER = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("parity", "what is compared, and how")
-    group.addoption("--candidate", default="ggfm", help="the side judged: ggfm or reference_root (default ggfm)")
+    group.addoption("--reference", default="reference_root", help="judged against: as --candidate (reference_root)")
+    group.addoption(
+        "--candidate", default="ggfm",
+        help="the side judged: ggfm, reference_root, root:PATH, ggfm:PATH, golden:DIR, FILE.py or FILE.py:NAME (ggfm)",
+    )  # fmt: skip
     group.addoption("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
-    group.addoption("--component", action="append", choices=list(REGISTRY), help="a component; may be repeated")
+    group.addoption("--component", action="append", help="a component; may be repeated")
     group.addoption("--task", default="auto", help="task whose designs are used (default: TFBind8 if it is cached)")
     group.addoption("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
     group.addoption("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
@@ -43,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     options = {
+        "reference": config.getoption("--reference"),
         "candidate": config.getoption("--candidate"),
         "profiles": tuple(config.getoption("--profile") or PROFILES),
         "components": tuple(config.getoption("--component") or ()),
@@ -57,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         session = open_session(**options)
         header = session.header()
+        if since is not None and not session.in_tree:
+            raise ValueError("--since knows changes of the packages in this tree; leave it out for other sides")
         if since is not None:
             selection = select(since)
             header += selection.lines([c.name for c in session.components])
@@ -67,7 +73,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_OPTIONS] = options
     config.stash[_HEADER] = header
     config.stash[_SESSION] = session
-    config.pluginmanager.register(ParityReporter(session, config.getoption("--report")), "parity-reporter")
+    limit = time_limit(config.getoption("--time-limit"), session.examples)
+
+    def worked(jobs: Sequence[Extra]) -> Iterator[tuple[int, Any]]:
+        with Pool(open_judge, (options,), size=usable_cores(), time_limit=limit) as pool:
+            yield from pool.run(jobs)
+
+    config.pluginmanager.register(ParityReporter(session, config.getoption("--report"), worked), "parity-reporter")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -87,6 +99,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "by_design" in metafunc.fixturenames:
         differences = differences_by_design(session)
         metafunc.parametrize("by_design", differences, ids=["-".join(difference) for difference in differences])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of sides from elsewhere only the components are judged: the other checks are about the packages in this tree."""
+    if config.stash[_SESSION].in_tree:
+        return
+    kept = [item for item in items if "compared" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

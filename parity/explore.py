@@ -21,7 +21,7 @@ from parity.ledger import Entry, reaching
 from parity.sides.interface import Side
 from parity.verdict import Judgement, Verdict
 
-__all__ = ["EXAMPLES", "Candidate", "ComponentResult", "explore", "judge_explained", "reproduce_line"]
+__all__ = ["EXAMPLES", "Candidate", "ComponentResult", "explore", "inputs_of", "judge_explained", "reproduce_line"]
 
 EXAMPLES = {"dev": 24, "ci": 100, "nightly": 1000}
 """Inputs drawn per component, by profile of the search; expensive components draw a declared share of it."""
@@ -131,7 +131,7 @@ def explore(
     try:
         for params in [only] if only is not None else [e for e in component.examples if relevant(e)]:
             check(params)
-        if only is None:
+        if only is None and component.cost > 0:
             _search(component, check, max(1, round(examples * component.cost)), search_seed, relevant)
     except _Disagreement as disagreement:
         unexpected = disagreement.judgement
@@ -148,6 +148,14 @@ def explore(
         judgements=tuple(judgements),
         options=candidate.options,
     )
+
+
+def inputs_of(component: Component, examples: int, search_seed: int) -> list[Mapping[str, Any]]:
+    """The inputs that `explore` judges where nothing disagrees: the component's examples, then drawn ones."""
+    found: list[Mapping[str, Any]] = list(component.examples)
+    if component.cost > 0:
+        _search(component, found.append, max(1, round(examples * component.cost)), search_seed, _any)
+    return found
 
 
 def _search(

@@ -8,6 +8,7 @@ from typing import Any
 
 from parity.components import Component
 from parity.explore import judge_explained, reproduce_line
+from parity.golden.recorded_side import RecordedSide
 from parity.ledger import Entry
 from parity.session import Session
 from parity.verdict import Judgement
@@ -47,10 +48,17 @@ class Pinned:
 
 
 def entries_of(component: Component, profile: str, session: Session) -> list[Entry]:
-    """The entries that `component` owns, where they are to be seen: in the profile `described` of ggfm."""
+    """The entries that `component` owns, where they are to be seen: in the profile `described` of ggfm.
+
+    Against a recording, those whose pinned input it holds.
+    """
     if session.candidate != "ggfm" or profile != "described":
         return []
-    return [entry for entry in session.ledger.values() if entry.component == component.name]
+    owned = [entry for entry in session.ledger.values() if entry.component == component.name]
+    if isinstance(session.reference, RecordedSide):
+        first = component.examples[0]
+        return [entry for entry in owned if session.reference.holds(component.name, entry.pinned(first))]
+    return owned
 
 
 def look_at(entry: Entry, component: Component, session: Session) -> Pinned:

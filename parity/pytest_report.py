@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from parity.distribution import settle
+from parity.isolation import Extra, collected, extras_for
 from parity.results import document
 from parity.session import Session
 from parity.summary import summary_lines
@@ -26,8 +28,12 @@ class ParityReporter:
     XML: `verdict`, `reason`, `known` (the differences that explain it), and `reproduce`, the line that shows it again.
     """
 
-    def __init__(self, session: Session, folder: str | None) -> None:
+    def __init__(
+        self, session: Session, folder: str | None, worked: Callable[[Sequence[Extra]], Iterable[tuple[int, Any]]]
+    ) -> None:
+        """`worked`: runs in worker processes what the report shows beside the components."""
         self._session = session
+        self._worked = worked
         self._folder = folder
         self._results: dict[str, dict[str, Any]] = {}
 
@@ -57,14 +63,12 @@ class ParityReporter:
             terminalreporter.line(line)
         if self._folder:
             from parity.report import write_report
-            from parity.report.data import plot_data, source_data
 
             results = list(self._results.values())
-            whole = document(self._session, results) | {
-                "plots": plot_data(self._session, results),
-                "sources": source_data(self._session, results),
-            }
-            page = write_report(whole, Path(self._folder))
+            jobs = extras_for(self._session, results)
+            extras, lost = collected(jobs, self._worked(jobs))
+            results = settle(results, extras.get("distributions", []), self._session.ledger)
+            page = write_report(document(self._session, results) | extras | {"unfinished": lost}, Path(self._folder))
             terminalreporter.line(f"report: {page}")
 
 

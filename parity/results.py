@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from parity import __version__
-from parity.components import REGISTRY
+from parity.components import REGISTRY, Component
 from parity.explore import ComponentResult, reproduce_line
 from parity.policy import EPS32, EPS64
 from parity.session import Session
@@ -20,10 +20,13 @@ FORMAT = "parity-report/2"
 """Of the document. `parity.report.read` says what is made of others."""
 
 
-def plain_result(result: ComponentResult, profile: str) -> dict[str, Any]:
-    """One component's result. Floats that JSON cannot hold are written as strings."""
+def plain_result(result: ComponentResult, profile: str, component: Component | None = None) -> dict[str, Any]:
+    """One component's result. Floats that JSON cannot hold are written as strings.
+
+    `component`: its declaration, where it is not one of parity's own.
+    """
     shown = result.unexpected or result.worst
-    component = REGISTRY[result.component]
+    component = component or REGISTRY[result.component]
     leaves: dict[str, dict[str, Any]] = {}
     for judgement in result.judgements:
         for leaf in judgement.leaves:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import metadata
+from shlex import quote
 
 import torch
 
+from parity.compared import compared
 from parity.components import REGISTRY, Component, Context, component
 from parity.conditions import DTYPES, usable_device
 from parity.explore import EXAMPLES, Candidate
+from parity.golden.recorded_side import RecordedSide
+from parity.hosts import HostedSide
 from parity.ledger import Entry, load
-from parity.sides import PROFILES, Side, load_side, switches
+from parity.sides import PROFILES, SIDES, Side, load_side, switches
 from parity.tasks.catalogue import load_task
 
 __all__ = ["Session", "open_session"]
@@ -32,27 +36,39 @@ class Session:
     seed: int
     examples: int
     ledger: dict[str, Entry] = field(repr=False)
+    reference_named: str = "reference_root"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def in_tree(self) -> bool:
+        """Whether both sides are those of this repository: what goes beyond single components needs whole ones."""
+        return self.reference_named in SIDES and self.candidate in SIDES
+
+    def component(self, name: str) -> Component:
+        """The component of that name, as it is compared here. Raises ValueError if it is not."""
+        found = next((c for c in self.components if c.name == name), None)
+        return found or component(name)
 
     def candidate_in(self, profile: str, *, on: Sequence[str] = ()) -> Candidate:
         """The candidate in a profile, with further switches on, and the differences it is known to have."""
-        if self.candidate == "reference_root":
-            return Candidate(load_side("reference_root"), options="--candidate reference_root")
+        against = "" if self.reference_named == "reference_root" else f"--reference {quote(self.reference_named)} "
+        if self.candidate != "ggfm":
+            return Candidate(load_side(self.candidate), options=f"{against}--candidate {quote(self.candidate)}")
         active = {*switches(profile), *on}
         known = {name: entry for name, entry in self.ledger.items() if name in active}
         return Candidate(
             side=load_side("ggfm", profile, on=on),
             known=known,
             without=lambda names: load_side("ggfm", profile, on=[n for n in on if n not in names], off=names),
-            options=f"--profile {profile}" + "".join(f" --on {name}" for name in on),
+            options=f"{against}--profile {profile}" + "".join(f" --on {name}" for name in on),
         )
 
     def header(self) -> list[str]:
         """What is compared, in a few lines."""
         torch_line = f"torch {torch.__version__}, numpy {metadata.version('numpy')}, "
         torch_line += f"gpytorch {metadata.version('gpytorch')}, Python {platform.python_version()}"
-        names = (
-            "every component" if len(self.components) == len(REGISTRY) else ", ".join(c.name for c in self.components)
-        )
+        every = {c.name for c in self.components} == set(REGISTRY)
+        names = "every component" if every else ", ".join(c.name for c in self.components)
         dtype = str(self.context.dtype).removeprefix("torch.")
         return [
             f"parity: {self.reference.version} against {self._candidate_line()}, {names}",
@@ -60,6 +76,7 @@ class Session:
             f"conditions: seed {self.seed}, {self.examples} inputs per component, {dtype}, "
             f"{self.context.device}, {torch.get_num_threads()} thread(s)",
             f"versions: {torch_line}",
+            *self.notes,
         ]
 
     def _candidate_line(self) -> str:
@@ -70,6 +87,7 @@ class Session:
 
 def open_session(
     *,
+    reference: str = "reference_root",
     candidate: str = "ggfm",
     profiles: Sequence[str] = PROFILES,
     components: Sequence[str] = (),
@@ -95,17 +113,23 @@ def open_session(
         raise ValueError(f"threads must be at least 1, got {threads}")
     torch.set_num_threads(threads)
     loaded, note = load_task(task)
-    session = Session(
-        reference=load_side("reference_root"),
+    side, other = load_side(reference), load_side(candidate)
+    context = Context(task=loaded, device=usable_device(device), dtype=DTYPES[dtype])
+    for recorded in (side, other):
+        if isinstance(recorded, RecordedSide):
+            recorded.check_conditions(context)
+    chosen = compared(components, side, other)
+    hosted = dict.fromkeys(f"bridged: {note}" for s in (side, other) if isinstance(s, HostedSide) for note in s.notes)
+    return Session(
+        reference=side,
         candidate=candidate,
-        profiles=tuple(profiles),
-        components=tuple(component(name) for name in components) or tuple(REGISTRY.values()),
-        context=Context(task=loaded, device=usable_device(device), dtype=DTYPES[dtype]),
+        profiles=tuple(profiles) if candidate == "ggfm" else ("itself",),
+        components=chosen.components,
+        context=context,
         task_note=note,
         seed=seed,
         examples=EXAMPLES[examples] if examples in EXAMPLES else int(examples),
         ledger=load(components=REGISTRY, switches=switches()),
+        reference_named=reference,
+        notes=(*chosen.notes, *hosted),
     )
-    if candidate not in ("ggfm", "reference_root"):
-        raise ValueError(f"candidate {candidate!r} is unknown; allowed are ggfm, reference_root")
-    return replace(session, profiles=("itself",)) if candidate == "reference_root" else session

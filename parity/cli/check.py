@@ -24,8 +24,8 @@ Row = dict[str, Any]
 
 def check(options: argparse.Namespace) -> int:
     """Compare and print a table."""
-    only = case_of(options)
     session = session_of(options)
+    only = case_of(options, session)
     jobs = jobs_of(session, options, on=tuple(options.on), only=only, explain="unexpected")
     rows, whole = judge_jobs(session, jobs, options)
     for row in rows:
@@ -37,6 +37,8 @@ def jobs_of(session: Session, options: argparse.Namespace, **settings: Any) -> l
     """In the order in which they are shown: profile by profile, along the pipeline."""
     chosen = [component.name for component in session.components]
     if options.since is not None:
+        if not session.in_tree:
+            raise ValueError("--since knows changes of the packages in this tree; leave it out for other sides")
         selection = select(options.since)
         print("\n".join(selection.lines(chosen)), flush=True)
         chosen = [name for name in chosen if name in selection.reasons]

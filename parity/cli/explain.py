@@ -43,8 +43,8 @@ def explain(options: argparse.Namespace) -> int:
     """Judge one component, then print (and write) why it disagrees; 0 once that is said."""
     if len(options.component or ()) != 1:
         raise ValueError(f"explain needs exactly one --component, got {len(options.component or ())}")
-    only = case_of(options)
     session = session_of(options)
+    only = case_of(options, session)
     found = [_explain(session, profile, tuple(options.on), only) for profile in session.profiles]
     if options.json:
         write_atomic(Path(options.json), json.dumps({"explanations": found}, indent=1) + "\n")

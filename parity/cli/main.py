@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from parity import __version__
-from parity.cli import check, commands, distribution, explain, report, run, stages, user_list
+from parity.cli import check, commands, distribution, explain, faults, record, report, run, stages, user_list
 from parity.cli.options import add_session_options, add_worker_options
 from parity.sides import SIDES
 
@@ -69,11 +69,13 @@ def parser() -> argparse.ArgumentParser:
     reporting.set_defaults(run=report.report)
 
     explain.add_parser(actions)
+    record.add_parser(actions)
 
     run.add_parsers(actions)
     stages.add_parser(actions)
     distribution.add_parser(actions)
     user_list.add_parser(actions)
+    faults.add_parser(actions)
 
     data = actions.add_parser("data", help="fetch, check or show the real designs")
     data_actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")

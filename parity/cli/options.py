@@ -6,21 +6,30 @@ import argparse
 import json
 from typing import Any
 
-from parity.components import REGISTRY
 from parity.isolation import usable_cores
 from parity.session import Session, open_session
 from parity.sides import PROFILES, SIDES
 
-__all__ = ["add_session_options", "add_worker_options", "case_of", "session_of", "session_options"]
+__all__ = [
+    "add_condition_options", "add_pool_options", "add_session_options", "add_worker_options", "case_of", "session_of",
+    "session_options",
+]  # fmt: skip
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
     """What is compared, under which conditions."""
-    parser.add_argument("--candidate", default="ggfm", choices=SIDES, help="the side judged (default ggfm)")
-    parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
+    named = f"{', '.join(SIDES)}, root:PATH, ggfm:PATH, golden:DIR, FILE.py or FILE.py:NAME"
     parser.add_argument(
-        "--component", action="append", metavar="NAME", choices=list(REGISTRY), help="see `parity components`"
+        "--reference", default="reference_root", metavar="SIDE", help="judged against: as --candidate (reference_root)"
     )
+    parser.add_argument("--candidate", default="ggfm", metavar="SIDE", help=f"the side judged: {named} (default ggfm)")
+    parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
+    add_condition_options(parser)
+
+
+def add_condition_options(parser: argparse.ArgumentParser) -> None:
+    """Which components on which inputs, and how they are computed."""
+    parser.add_argument("--component", action="append", metavar="NAME", help="see `parity components`")
     parser.add_argument("--task", default="auto", help="task whose designs are used (default TFBind8 if cached)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
     parser.add_argument("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
@@ -34,21 +43,27 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since", metavar="REV", help="only components whose sources changed between this commit and the files here"
     )
+    add_pool_options(
+        parser,
+        "for one component in one profile; what takes longer is stopped and reported (default 300, more in "
+        "proportion beyond 100 inputs per component)",
+    )
+
+
+def add_pool_options(parser: argparse.ArgumentParser, limit: str) -> None:
+    """How many worker processes, and the time limit, which `limit` explains."""
     parser.add_argument(
         "--jobs", type=int, default=None, metavar="N",
         help=f"worker processes (default: as many as cores may be used, {usable_cores()} here, by --threads); "
         "0: all in this process, for a debugger, without a time limit",
     )  # fmt: skip
-    parser.add_argument(
-        "--time-limit", type=float, default=None, metavar="SECONDS",
-        help="for one component in one profile; what takes longer is stopped and reported (default 300, more in "
-        "proportion beyond 100 inputs per component)",
-    )  # fmt: skip
+    parser.add_argument("--time-limit", type=float, default=None, metavar="SECONDS", help=limit)
 
 
 def session_options(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `open_session`, for this process and for each worker."""
     return {
+        "reference": getattr(options, "reference", "reference_root"),  # some commands know one reference only
         "candidate": options.candidate,
         "profiles": tuple(options.profile or PROFILES),
         "components": tuple(options.component or ()),
@@ -68,7 +83,7 @@ def session_of(options: argparse.Namespace) -> Session:
     return session
 
 
-def case_of(options: argparse.Namespace) -> dict[str, Any] | None:
+def case_of(options: argparse.Namespace, session: Session) -> dict[str, Any] | None:
     """The one input of `--case`. Raises ValueError for text that is no input of the one component."""
     if options.case is None:
         return None
@@ -78,7 +93,7 @@ def case_of(options: argparse.Namespace) -> dict[str, Any] | None:
         case = json.loads(options.case)
     except json.JSONDecodeError as error:
         raise ValueError(f"--case is no valid JSON: {error}") from error
-    expected = set(REGISTRY[options.component[0]].examples[0])
+    expected = set(session.component(options.component[0]).examples[0])
     if not isinstance(case, dict) or not expected <= set(case):
         raise ValueError(f"--case of {options.component[0]} must be an object with {sorted(expected)}")
     return case

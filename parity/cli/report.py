@@ -14,7 +14,7 @@ from parity.cli.check import end, jobs_of, judge_jobs, worked
 from parity.cli.options import session_of
 from parity.distribution import settle
 from parity.files import write_atomic
-from parity.isolation import EXTRAS, Extra, Failure
+from parity.isolation import collected, extras_for
 from parity.report import complete, read_report, write_report
 from parity.results import document
 from parity.runs import load_results
@@ -58,23 +58,10 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _extras(session: Session, rows: Sequence[Row], options: argparse.Namespace) -> tuple[Row, list[str]]:
-    """What a report shows beside the components, and a line for each part that did not come back.
-
-    A selection of components has no stages: those belong to a whole run.
-    """
-    selected = bool(options.component or options.since)
-    jobs = [Extra(kind, rows) for kind in EXTRAS if not (selected and kind == "stages")]
-    made: Row = {}
-    lost = []
-    with tqdm(total=len(jobs), unit="part", disable=None, leave=False) as bar:
-        for k, value in worked(jobs, options, session.examples):
-            if isinstance(value, Failure):
-                lost.append(f"{EXTRAS[jobs[k].kind]}: {value.reason}")
-            else:
-                made[jobs[k].kind] = value
-            bar.set_description(EXTRAS[jobs[k].kind])
-            bar.update()
-    return made, lost
+    """What the report shows beside the components, and a line for each part that did not come back."""
+    jobs = extras_for(session, rows)
+    with tqdm(worked(jobs, options, session.examples), total=len(jobs), unit="part", disable=None, leave=False) as bar:
+        return collected(jobs, bar)
 
 
 def _causes(stages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from parity.components import REGISTRY
+from parity.isolation.pool import Failure
 from parity.session import Session
 
-__all__ = ["EXTRAS", "Extra"]
+__all__ = ["EXTRAS", "Extra", "collected", "extras_for"]
 
 Kind = Literal["stages", "distributions", "plots", "sources"]
 
@@ -42,3 +44,27 @@ class Extra:
         from parity.report.data import plot_data, source_data
 
         return plot_data(session, self.rows) if self.kind == "plots" else source_data(session, self.rows)
+
+
+def extras_for(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[Extra]:
+    """What a report of these results shows beside them.
+
+    A selection of components has no stages: those belong to a whole run. Sides from elsewhere have no whole runs here
+    either, nor draws that are known to differ by design.
+    """
+    left_out: set[Kind] = set() if session.in_tree else {"stages", "distributions"}
+    if not {row["component"] for row in rows} >= set(REGISTRY):
+        left_out.add("stages")
+    return [Extra(kind, rows) for kind in EXTRAS if kind not in left_out]
+
+
+def collected(jobs: Sequence[Extra], results: Iterable[tuple[int, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """The part of the report document that came back from workers, and a line for each part that did not."""
+    made: dict[str, Any] = {}
+    lost = []
+    for k, value in results:
+        if isinstance(value, Failure):
+            lost.append(f"{EXTRAS[jobs[k].kind]}: {value.reason}")
+        else:
+            made[jobs[k].kind] = value
+    return made, lost

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from parity.components import Component, component
+from parity.components import Component
 from parity.explore import Candidate, ComponentResult, explore
 from parity.isolation.extras import Extra
 from parity.isolation.pool import Failure
@@ -56,7 +56,7 @@ def judge_job(session: Session, job: Job, tell: Callable[[Any], None]) -> dict[s
     """The plain result, with `stale` entries of the ledger. Tells each input before it is judged, and the result
     before it is diagnosed: a process that dies then leaves word of both.
     """
-    chosen = _telling(component(job.component), tell)
+    chosen = _telling(session.component(job.component), tell)
     candidate = session.candidate_in(job.profile, on=job.on)
     result = explore(
         chosen, session.reference, candidate, session.context,
@@ -66,12 +66,12 @@ def judge_job(session: Session, job: Job, tell: Callable[[Any], None]) -> dict[s
     for seen in looked:
         if result.ok and not seen.explained:
             result = replace(result, unexpected=seen.found, options=seen.options)
-    plain = plain_result(result, job.profile)
+    plain = plain_result(result, job.profile, chosen)
     plain["stale"] = [seen.plain() for seen in looked if seen.stale]
     if job.explain == "nothing" or (result.ok and (job.explain == "unexpected" or result.worst.agrees)):
         return plain
     tell(("result", plain))
-    return plain | {"explanation": _explanation(component(job.component), result, candidate, session)}
+    return plain | {"explanation": _explanation(session.component(job.component), result, candidate, session)}
 
 
 def failed(session: Session, job: Job, failure: Failure) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def failed(session: Session, job: Job, failure: Failure) -> dict[str, Any]:
     if "result" in told:
         missing = {"sentence": f"The diagnosis {failure.reason}.", "draws": None, "operations": None}
         return {**told["result"], "explanation": missing, "output": failure.output}
-    chosen = component(job.component)
+    chosen = session.component(job.component)
     candidate = session.candidate_in(job.profile, on=job.on)
     params = dict(told.get("input", job.only or chosen.examples[0]))
     judgement = Judgement(chosen.name, candidate.side.name, params, Verdict.ERROR, failure.reason)
@@ -91,7 +91,7 @@ def failed(session: Session, job: Job, failure: Failure) -> dict[str, Any]:
         component=chosen.name, candidate=candidate.side.name, worst=judgement, counts={Verdict.ERROR.value: 1},
         known=(), unexpected=judgement, seconds=0.0, judgements=(judgement,), options=candidate.options,
     )  # fmt: skip
-    return plain_result(result, job.profile) | {"stale": [], "finished": False, "output": failure.output}
+    return plain_result(result, job.profile, chosen) | {"stale": [], "finished": False, "output": failure.output}
 
 
 def time_limit(seconds: float | None, examples: int) -> float:
@@ -110,7 +110,7 @@ def _telling(chosen: Component, tell: Callable[[Any], None]) -> Component:
 def _pinned(job: Job, session: Session) -> list[Any]:
     if not job.pinned or job.only is not None or job.on:
         return []
-    return entries_of(component(job.component), job.profile, session)
+    return entries_of(session.component(job.component), job.profile, session)
 
 
 def _explanation(chosen: Component, result: ComponentResult, candidate: Candidate, session: Session) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
 
 from parity.sides.interface import Bridge, MissingComponent, Side
 
-__all__ = ["PROFILES", "Bridge", "MissingComponent", "Side", "load_side", "switches"]
+__all__ = ["PROFILES", "SIDES", "Bridge", "MissingComponent", "Side", "load_side", "switches"]
 
 PROFILES = ("aligned", "described")
 SIDES = ("reference_root", "ggfm")
@@ -15,7 +17,10 @@ SIDES = ("reference_root", "ggfm")
 def load_side(name: str, profile: str = "aligned", *, on: Iterable[str] = (), off: Iterable[str] = ()) -> Side:
     """The side `name`; ggfm in a profile, with switches turned on or off on top of it.
 
-    Raises ValueError for an unknown side, profile or switch, naming what is allowed.
+    `root:PATH` and `ggfm:PATH` are checkouts, in processes of their own (`parity.hosts`);
+    `golden:DIR` is a recording in the place of a side, `FILE.py` or `FILE.py:NAME` an adapter file of a user's own.
+    Raises ValueError for an unknown side, profile or switch, naming what is allowed, and for a recording or a file that
+    cannot be used.
     """
     if name == "reference_root":
         from parity.sides.root import RootSide
@@ -26,7 +31,22 @@ def load_side(name: str, profile: str = "aligned", *, on: Iterable[str] = (), of
         from parity.sides.ggfm import GgfmSide
 
         return GgfmSide(ggfm_profile(profile).having({**dict.fromkeys(on, True), **dict.fromkeys(off, False)}))
-    raise ValueError(f"side {name!r} is unknown; allowed are {', '.join(SIDES)}")
+    if name.startswith("golden:"):
+        from parity.golden.recorded_side import RecordedSide
+
+        return cast("Side", RecordedSide(Path(name.removeprefix("golden:"))))
+    if name.startswith(("root:", "ggfm:")):
+        from parity.hosts import load_hosted
+
+        return cast("Side", load_hosted(name))
+    if name.endswith(".py") or ".py:" in name:
+        from parity.sides.own import load_own
+
+        return cast("Side", load_own(name))
+    raise ValueError(
+        f"side {name!r} is unknown; allowed are {', '.join(SIDES)}, root:PATH, ggfm:PATH, golden:DIR, "
+        "FILE.py and FILE.py:NAME"
+    )
 
 
 def switches(profile: str | None = None) -> tuple[str, ...]:

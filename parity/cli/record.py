@@ -1,0 +1,82 @@
+"""`parity record`: keep what a side computes, so that others can be compared with it when its code is not there."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from parity.cli.options import add_condition_options, add_pool_options, session_options
+from parity.components import REGISTRY
+from parity.golden.recorder import Recorded, about, open_recorder
+from parity.golden.recording import Recording
+from parity.isolation import Pool, usable_cores
+from parity.session import open_session
+from parity.sides import PROFILES
+
+__all__ = ["add_parser", "record"]
+
+_INTERRUPTED = 130
+_LIMIT = 1800.0
+"""Seconds for one component: each input is run two dozen times, to learn how far rounding alone carries it."""
+
+
+def add_parser(actions: Any) -> None:
+    """Declare the command."""
+    parser = actions.add_parser("record", help="keep a side's numbers, to compare with later without its code")
+    parser.add_argument("side", metavar="SIDE", help="what is recorded: as --candidate of `parity check`")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or the one to go on with")
+    parser.add_argument("--profile", default="aligned", choices=PROFILES, help="profile of ggfm (default aligned)")
+    add_condition_options(parser)
+    add_pool_options(parser, f"for one component; what takes longer is not recorded (default {_LIMIT:g})")
+    parser.set_defaults(run=record)
+
+
+def record(options: argparse.Namespace) -> int:
+    """Record component by component; 1 if one could not be recorded."""
+    if options.side.startswith("golden:"):
+        raise ValueError(f"{options.side} is recorded already: record the side itself")
+    options.reference = options.candidate = options.side
+    options.profile = [options.profile]
+    session = open_session(**session_options(options))
+    names = [component.name for component in session.components]
+    everything = set(names) == set(REGISTRY)
+    folder = Path(options.out)
+    recording = Recording.begin(folder, about(session, None if everything else names))
+    print("\n".join([f"recording {session.candidate_in(session.profiles[0]).side.version}", *session.header()[1:]]))
+    left = [name for name in names if name not in recording.components]
+    if len(left) < len(names):
+        print(f"{len(names) - len(left)} components are in {folder} already", flush=True)
+    failures = 0
+    try:
+        with tqdm(total=len(left), unit="component", disable=None, leave=False) as bar:
+            for k, result in _results(left, options, folder):
+                bar.set_description(left[k])
+                if isinstance(result, Recorded):
+                    recording.enter(left[k], result.entry)
+                    bar.write(f"{left[k]:16} {result.entry['cases']:4} inputs  {result.remark}".rstrip())
+                else:
+                    failures += 1
+                    bar.write(f"{left[k]:16} not recorded: {result.reason}")
+                bar.update()
+    except KeyboardInterrupt:
+        print(f"interrupted: {len(recording.components)} of {len(names)} components are recorded; the same command "
+              "goes on with the others")  # fmt: skip
+        return _INTERRUPTED
+    print(f"{len(recording.components)} of {len(names)} components are recorded: "
+          f"parity check --reference golden:{folder}")  # fmt: skip
+    return int(failures > 0)
+
+
+def _results(names: Sequence[str], options: argparse.Namespace, folder: Path) -> Iterator[tuple[int, Any]]:
+    arguments = (session_options(options), folder)
+    if options.jobs == 0:
+        recorder = open_recorder(*arguments)
+        yield from ((k, recorder(name, lambda _: None)) for k, name in enumerate(names))
+        return
+    size = max(1, usable_cores() // options.threads) if options.jobs is None else options.jobs
+    with Pool(open_recorder, arguments, size=size, time_limit=options.time_limit or _LIMIT) as pool:
+        yield from pool.run(names)

@@ -1,0 +1,54 @@
+"""Which published layout a folder has, and its adapter: `root:PATH`, `ggfm:PATH`. Run in a host only."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from parity.sides.checkout_bridge import CheckoutSide
+from parity.sides.checkout_ggfm import GgfmCheckout
+from parity.sides.checkout_imports import bridge_imports
+from parity.sides.checkout_root import RootCheckout
+
+__all__ = ["LAYOUTS", "NoCheckout", "check_folder", "load_checkout"]
+
+LAYOUTS = {
+    "root": ("gaussian_process/GP.py", "model/BrownianBridge/BrownianBridgeModel.py", "runners/utils.py"),
+    "ggfm": ("src/brownian_bridge.py", "src/generator.py"),
+}
+"""Of each layout the files by which it is known: one of them is enough, since a commit may lack some."""
+
+_ADAPTERS: dict[str, type[CheckoutSide]] = {"root": RootCheckout, "ggfm": GgfmCheckout}
+
+
+class NoCheckout(ValueError):
+    """A path that holds no such checkout, or one that Python cannot read."""
+
+
+def check_folder(specifier: str) -> tuple[str, Path]:
+    """The layout and the folder that `LAYOUT:PATH` names. Raises NoCheckout for what is none, naming what it lacks."""
+    layout, _, path = specifier.partition(":")
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
+        raise NoCheckout(f"{specifier}: {path or 'an empty path'} is not a folder")
+    if not any((folder / file).is_file() for file in LAYOUTS[layout]):
+        other = [name for name, files in LAYOUTS.items() if all((folder / file).is_file() for file in files)]
+        hint = f"; it looks like {other[0]}:{path}" if other else ""
+        raise NoCheckout(
+            f"{specifier} is no checkout of that layout: it has none of {', '.join(LAYOUTS[layout])}{hint}"
+        )
+    return layout, folder
+
+
+def load_checkout(specifier: str) -> CheckoutSide:
+    """The side, its modules imported from the folder before any other place."""
+    layout, folder = check_folder(specifier)
+    sys.path.insert(0, str(folder))
+    notes = bridge_imports()
+    try:
+        return _ADAPTERS[layout](specifier, folder, notes)
+    except SyntaxError as error:
+        raise NoCheckout(f"{specifier}: syntax error in {error.filename}, line {error.lineno}: {error.msg}") from error
+    except ModuleNotFoundError as error:
+        missing = error.name or str(error)
+        raise NoCheckout(f"{specifier} needs {missing!r}, which is not installed: pip install {missing}") from error

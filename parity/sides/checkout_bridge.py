@@ -1,0 +1,194 @@
+"""What the two published layouts share: a bridge model with one set of method names."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from parity.sides.interface import Bridge, MissingComponent, Tree
+
+__all__ = ["CheckoutSide", "precision"]
+
+
+class CheckoutSide:
+    """The components of the model, from the checkout's own class. What it lacks raises MissingComponent."""
+
+    layout: str
+
+    def __init__(self, specifier: str, folder: Path, notes: tuple[str, ...]) -> None:
+        self.name = specifier
+        self.version = f"{self.layout} checkout {folder.name}"
+        self.notes = notes
+
+    def found(self, module: str, name: str) -> Any:
+        """The checkout's object, or MissingComponent naming it; what importing the module raises passes through."""
+        try:
+            value = getattr(importlib.import_module(module), name, None)
+        except ModuleNotFoundError as error:
+            if error.name is None or not module.startswith(error.name):
+                raise
+            value = None
+        if value is None:
+            raise MissingComponent(f"{self.name} has no {module}.{name}")
+        return value
+
+    def new_model(self, bridge: Bridge) -> nn.Module:
+        """A model as the checkout makes it."""
+        raise NotImplementedError
+
+    def model(self, bridge: Bridge, state: Mapping[str, Tensor] | None = None) -> Any:
+        """A model with the weights `state`, made without a random draw."""
+        with _no_initial_draws():
+            model = self.new_model(bridge)
+        if state is not None:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(state[name])
+        return model
+
+    def schedule(self, bridge: Bridge) -> Tree:
+        """The model's buffers of that name."""
+        with precision(bridge.dtype):
+            buffers = dict(self.model(bridge).named_buffers())
+        return {name: buffer.clone() for name, buffer in buffers.items() if name != "steps"}
+
+    def sample_steps(self, bridge: Bridge) -> Tree:
+        """`steps`, and the names in the state dict."""
+        with precision(bridge.dtype):
+            model = self.model(bridge)
+            return {"steps": torch.as_tensor(model.steps).clone(), "state_dict_keys": sorted(model.state_dict())}
+
+    def q_sample(self, bridge: Bridge, *, x_high: Tensor, x_low: Tensor, t: Tensor, noise: Tensor | None) -> Tree:
+        """`q_sample`."""
+        with precision(bridge.dtype):
+            x_t, objective = self.model(bridge).q_sample(x_high, x_low, t, noise)
+        return {"x_t": x_t, "objective": objective}
+
+    def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
+        """`predict_x0_from_objective`."""
+        with precision(bridge.dtype):
+            return {"x0": self.model(bridge).predict_x0_from_objective(x_t, x_low, t, objective_recon)}
+
+    def denoiser(
+        self, bridge: Bridge, *, state: Mapping[str, Tensor], x_t: Tensor, t: Tensor, y_first: Tensor, y_second: Tensor
+    ) -> Tree:
+        """`denoise_fn`."""
+        with precision(bridge.dtype), torch.no_grad():
+            return {"output": self.model(bridge, state).denoise_fn(x_t, t, y_first, y_second)}
+
+    def initial_weights(self, bridge: Bridge) -> Tree:
+        """The model as it is made, then `weights_init` applied."""
+        with precision(bridge.dtype):
+            model = self.new_model(bridge)
+            model.apply(self.weights_init())
+        return {f"state/{name}": weight.detach().clone() for name, weight in model.named_parameters()}
+
+    def weights_init(self) -> Any:
+        """The checkout's initialisation of one module."""
+        raise NotImplementedError
+
+    def p_losses(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_high: Tensor,
+        y_high: Tensor,
+        x_low: Tensor,
+        y_low: Tensor,
+        t: Tensor | None,
+        noise: Tensor | None,
+    ) -> Tree:
+        """`p_losses`, or `forward` where t is to be drawn."""
+        with precision(bridge.dtype):
+            model = self.model(bridge, state)
+            given = (x_high, y_high, x_low, y_low)
+            loss, log = model(*given) if t is None else model.p_losses(*given, t, noise)
+            loss.backward()
+        gradients = {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
+        return {"loss": loss.detach(), "x0_recon": log["x0_recon"].detach(), **gradients}
+
+    def p_sample(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_t: Tensor,
+        x_low: Tensor,
+        y_low: Tensor,
+        y_high: Tensor,
+        step: int,
+        clip_denoised: bool,
+        guidance_weight: float,
+    ) -> Tree:
+        """`p_sample`, without a graph as published code samples."""
+        with precision(bridge.dtype), torch.no_grad():
+            model = self.model(bridge, state)
+            x_next, x0 = model.p_sample(x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
+        return {"x_next": x_next, "x0": x0}
+
+    def sample(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_low: Tensor,
+        y_low: Tensor,
+        y_high: Tensor,
+        clip_denoised: bool,
+        guidance_weight: float,
+    ) -> Tree:
+        """`sample`."""
+        with precision(bridge.dtype), torch.no_grad():
+            model = self.model(bridge, state)
+            chain = model.sample(
+                x_low, y_low, y_high, clip_denoised=clip_denoised, classifier_free_guidance_weight=guidance_weight
+            )
+        return {"x_high": chain}
+
+
+class _Double(TorchFunctionMode):
+    """Where code names float32 it gets float64: constants written for float32 would otherwise limit a float64 run."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.float:
+            return args[0].double()
+        if func is torch.arange and any(isinstance(a, float) for a in args):  # its integers are float32's, as published
+            return func(*args, **{"dtype": torch.float32, **(kwargs or {})})
+
+        def wide(value: Any) -> Any:
+            return torch.float64 if value is torch.float32 else value
+
+        return func(*(wide(a) for a in args), **{name: wide(value) for name, value in (kwargs or {}).items()})
+
+
+@contextlib.contextmanager
+def precision(dtype: torch.dtype) -> Iterator[None]:
+    """Code written for float32, run in `dtype`."""
+    if dtype != torch.float64:
+        yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with _Double():
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def _no_initial_draws() -> Iterator[None]:
+    drawing = nn.Linear.reset_parameters
+    nn.Linear.reset_parameters = lambda self: None  # type: ignore[method-assign] # noqa: ARG005
+    try:
+        yield
+    finally:
+        nn.Linear.reset_parameters = drawing  # type: ignore[method-assign]

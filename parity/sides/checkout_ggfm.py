@@ -1,0 +1,34 @@
+"""A checkout of GGFM as a side: published module and argument names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from parity.sides.checkout_pairs import CheckoutPairs
+from parity.sides.interface import Bridge
+
+__all__ = ["GgfmCheckout"]
+
+
+class GgfmCheckout(CheckoutPairs):
+    """`ggfm:PATH`."""
+
+    layout = "GGFM"
+    gp_module, pairs_module, ema_module = "src.generator", "src.generator", "main"
+
+    def new_model(self, bridge: Bridge) -> nn.Module:
+        """`BrownianBridgeModel` from keyword arguments."""
+        names = (
+            "num_timesteps", "mt_type", "max_var", "eta", "loss_type", "objective", "skip_sample", "sample_type",
+            "sample_step",
+        )  # fmt: skip
+        made = self.found("src.brownian_bridge", "BrownianBridgeModel")
+        settings = {name: getattr(bridge, name) for name in names}
+        model: nn.Module = made(image_size=bridge.dim, hidden_size=bridge.hidden, **settings)
+        return model
+
+    def weights_init(self) -> Any:
+        """`main.weights_init`."""
+        return self.found("main", "weights_init")

@@ -1,0 +1,135 @@
+"""What the two published layouts share beside the model: Gaussian process, pairs, loader, average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parity.sides.checkout_bridge import CheckoutSide, precision
+from parity.sides.interface import Pairs, Tree
+from parity.sides.root_pairs import ENDS, nested, stacked
+
+__all__ = ["CheckoutPairs"]
+
+
+class CheckoutPairs(CheckoutSide):
+    """`gp_module`, `pairs_module`, `ema_module`: where the layout keeps them."""
+
+    gp_module: str
+    pairs_module: str
+    ema_module: str
+
+    def gp(
+        self,
+        *,
+        x_train: Tensor,
+        y_train: Tensor,
+        x_test: Tensor,
+        lengthscale: float,
+        variance: float,
+        noise: float,
+        mean_prior: float,
+    ) -> Tree:
+        """`GP`; the gradient by autograd."""
+        with precision(x_train.dtype):
+            gp = self._gp(x_train, y_train, lengthscale, variance, noise, mean_prior)
+            gp.set_hyper(lengthscale=gp.given[0], variance=gp.given[1])
+            x = x_test.clone().requires_grad_(True)
+            mean = gp.mean_posterior(x)
+            (gradient,) = torch.autograd.grad(mean.sum(), x)
+        stored = _stored(gp)
+        return {
+            "coef": gp.coef.reshape(-1),
+            "mean": mean.detach().reshape(-1),
+            "grad": gradient,
+            "lengthscale_stored": stored,
+        }
+
+    def gp_pairs(
+        self,
+        *,
+        x_train: Tensor,
+        y_train: Tensor,
+        pool: Tensor,
+        lengthscale: float,
+        variance: float,
+        noise: float,
+        **settings: Any,
+    ) -> Tree:
+        """`sampling_data_from_GP`, its nested tuples stacked."""
+        sampling = self.found(self.pairs_module, "sampling_data_from_GP")
+        with precision(x_train.dtype):
+            gp = self._gp(x_train, y_train, lengthscale, variance, noise, 0.0)
+            data = sampling(x_train=pool, device=pool.device, GP_Model=gp, **settings)
+        tree: Tree = {"counts": torch.tensor([len(pairs) for pairs in data.values()])}
+        for function, pairs in data.items():
+            tree |= stacked(function, pairs, like=pool)
+        after = torch.as_tensor(gp.variance).detach().reshape(())
+        return tree | {"lengthscale_after": _stored(gp), "variance_after": after, "coef_after": gp.coef.reshape(-1)}
+
+    def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:
+        """`create_train_dataloader`: the data set of its loader and the validation list."""
+        create = self.found(self.pairs_module, "create_train_dataloader")
+        loader, validation = create(nested(functions), val_frac=val_frac, batch_size=1, shuffle=True)
+        like = functions[0]["x_high"]
+        training = [loader.dataset[k] for k in range(len(loader.dataset))]
+        return stacked("train", training, like=like) | stacked("val", validation, like=like)
+
+    def loader(
+        self, *, functions: Sequence[Pairs], val_frac: float, batch_size: int, shuffle: bool, passes: int
+    ) -> Tree:
+        """`create_train_dataloader`, its loader run `passes` times."""
+        create = self.found(self.pairs_module, "create_train_dataloader")
+        loader, _ = create(nested(functions), val_frac=val_frac, batch_size=batch_size, shuffle=shuffle)
+        tree: Tree = {}
+        for epoch in range(passes):
+            for number, ((x_high, y_high), (x_low, y_low)) in enumerate(loader):
+                for end, values in zip(ENDS, (x_high, y_high, x_low, y_low), strict=True):
+                    tree[f"epoch{epoch}/batch{number}/{end}"] = values
+        return tree
+
+    def ema(self, *, decay: float, decay_from_step: int, weights: Sequence[Mapping[str, Tensor]]) -> Tree:
+        """`EMA`."""
+        model = _Weights(weights[0])
+        average = self.found(self.ema_module, "EMA")(decay)
+        average.register(model)
+        tree = _copies("shadow0", average.shadow)
+        for k, values in enumerate(weights[1:], start=1):
+            for name, parameter in model.named_parameters():
+                parameter.data = values[name].clone()
+            average.update(model, with_decay=k >= decay_from_step)
+            tree |= _copies(f"shadow{k}", average.shadow)
+        average.apply_shadow(model)
+        tree |= _copies("applied", dict(model.named_parameters()))
+        average.restore(model)
+        return tree | _copies("restored", dict(model.named_parameters()))
+
+    def _gp(self, x: Tensor, y: Tensor, lengthscale: float, variance: float, noise: float, mean: float) -> Any:
+        values = [torch.tensor(value, dtype=x.dtype) for value in (lengthscale, variance, noise, mean)]
+        gp = self.found(self.gp_module, "GP")(x.device, x, y, *values)
+        gp.given = values
+        return gp
+
+
+class _Weights(nn.Module):
+    """Parameters under any names, dots included, as a model that has nothing else."""
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._held = {name: nn.Parameter(value.clone()) for name, value in values.items()}
+
+    def named_parameters(self, *_: Any, **__: Any) -> Any:
+        return iter(self._held.items())
+
+
+def _stored(gp: Any) -> Tensor:
+    holder = getattr(gp, "kernel", None)
+    value = getattr(holder, "lengthscale", None)
+    return torch.as_tensor(gp.lengthscale if value is None else value).detach().reshape(()).clone()
+
+
+def _copies(group: str, tensors: Mapping[str, Tensor]) -> Tree:
+    return {f"{group}/{name}": tensor.detach().clone() for name, tensor in tensors.items()}

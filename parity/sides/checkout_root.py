@@ -1,0 +1,51 @@
+"""A checkout of ROOT as a side: published module and argument names."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from torch import Tensor, nn
+
+from parity.sides.checkout_pairs import CheckoutPairs
+from parity.sides.interface import Bridge, Tree
+
+__all__ = ["RootCheckout"]
+
+
+class RootCheckout(CheckoutPairs):
+    """`root:PATH`."""
+
+    layout = "ROOT"
+    gp_module, pairs_module, ema_module = "gaussian_process.GP", "runners.utils", "runners.base.EMA"
+
+    def new_model(self, bridge: Bridge) -> nn.Module:
+        """`BrownianBridgeModel` from a configuration namespace."""
+        names = (
+            "num_timesteps", "mt_type", "max_var", "eta", "skip_sample", "sample_type", "sample_step", "loss_type",
+            "objective",
+        )  # fmt: skip
+        layers = _Namespace(image_size=bridge.dim, hidden_size=bridge.hidden, condition_key="y")
+        params = _Namespace(**{name: getattr(bridge, name) for name in names}, MLPParams=layers)
+        made = self.found("model.BrownianBridge.BrownianBridgeModel", "BrownianBridgeModel")
+        model: nn.Module = made(_Namespace(BB=_Namespace(params=params)))
+        return model
+
+    def weights_init(self) -> Any:
+        """`runners.utils.weights_init`."""
+        return self.found("runners.utils", "weights_init")
+
+    def candidates(
+        self, *, x: Tensor, y: Tensor, n_candidates: int, type: str, percentile_sampling: float, seed: int
+    ) -> Tree:
+        """`sampling_from_offline_data`."""
+        choose = self.found("runners.utils", "sampling_from_offline_data")
+        chosen_x, chosen_y = choose(
+            x, y, n_candidates=n_candidates, type=type, percentile_sampling=percentile_sampling, seed=seed
+        )
+        return {"x": chosen_x, "y": chosen_y}
+
+
+class _Namespace(SimpleNamespace):
+    def __contains__(self, name: str) -> bool:
+        return name in vars(self)
