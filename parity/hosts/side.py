@@ -1,0 +1,47 @@
+"""A checkout as a side: every call is made in its host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from parity.hosts.host import Host, Limits, SideDied, SideTimedOut
+from parity.hosts.wire import from_plain
+from parity.outcome import Outcome
+from parity.sides.interface import MissingComponent
+
+__all__ = ["HostedSide", "load_hosted"]
+
+
+class HostedSide:
+    """The code behind a `Host`. `notes`: what its adapter had to bridge, a line each."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        loaded = host.start()
+        self.name: str = loaded["name"]
+        self.version: str = loaded["version"]
+        self.notes: tuple[str, ...] = tuple(loaded["notes"])
+
+    def execute(self, component: str, inputs: Mapping[str, Any], **settings: Any) -> Outcome:
+        """One run, with the settings of `parity.outcome.run`; a crash or a hang is its error."""
+        device = settings.get("device")
+        if device is not None and device.type != "cpu":
+            return Outcome({}, MissingComponent(f"{self.name} runs on the CPU, not on {device}"))
+        try:
+            reply = self.host.request("execute", component, dict(inputs), settings)
+        except (SideDied, SideTimedOut) as error:
+            return Outcome({}, error)
+        if "died" in reply:
+            return Outcome({}, SideDied(f"{self.name} {reply['died']}"))
+        return from_plain(reply)
+
+
+@cache
+def load_hosted(specifier: str) -> HostedSide:
+    """The side that `root:PATH` or `ggfm:PATH` names; one host for each in a process.
+
+    Raises ValueError for a path that is no such checkout, and for one that cannot be imported.
+    """
+    return HostedSide(Host(specifier, Limits()))
