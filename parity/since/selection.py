@@ -24,8 +24,9 @@ _OF_A_COMPONENT = ("ggfm/", "reference_root/", "parity/sides/", "parity/componen
 """Where a file counts for the components whose code refers to it. Any other counts for all of them, or for none."""
 
 _FOR_NONE = (
-    "tests/", "docs/", "benchmarks/", ".github/", ".ci/", ".pre-commit", ".gitignore", "LICENSE", "tox.ini",
-    "parity/diagnosis/", "parity/golden/", "parity/report/", "parity/runs/", "parity/user_list/",
+    "tests/", "docs/", "examples/", "benchmarks/", ".github/", ".ci/", ".pre-commit", ".gitignore", "LICENSE",
+    "tox.ini", "parity/diagnosis/", "parity/golden/calls.py", "parity/golden/judge.py", "parity/golden/recorder.py",
+    "parity/report/", "parity/runs/", "parity/user_list/",
 )  # fmt: skip
 """What no verdict depends on: texts, tests, and what only shows, explains or uses verdicts."""
 

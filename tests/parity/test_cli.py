@@ -7,6 +7,7 @@ import pytest
 
 from parity.cli import check as checking
 from parity.cli import main
+from parity.cli import report as reporting
 from tests.parity.faulty import open_faulty_judge
 
 FAST = ["--task", "SyntheticContinuous-v0", "--examples", "2", "--jobs", "0"]
@@ -19,7 +20,7 @@ WORKERS = [*FAST[:-1], "2"]
 def documents(monkeypatch):
     """The documents of reports, whose pages are not drawn."""
     written = []
-    monkeypatch.setattr(checking, "write_report", lambda document, folder, **_: written.append(document))
+    monkeypatch.setattr(reporting, "write_report", lambda document, folder, **_: written.append(document))
     return written
 
 
@@ -73,9 +74,12 @@ def test_what_cannot_run_exits_2_and_says_why(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments", [["check", "--component", "teleport"], ["check", "--profile", "odd"], ["fly"], []]
-)
+def test_a_component_that_does_not_exist_exits_2(capsys):
+    assert main(["check", "--component", "teleport"]) == 2
+    assert "component 'teleport' is unknown; known are defaults, schedule" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["check", "--profile", "odd"], ["fly"], []])
 def test_an_option_that_does_not_exist_exits_2(arguments, capsys):
     with pytest.raises(SystemExit) as exited:
         main(arguments)
@@ -149,7 +153,7 @@ def test_a_component_that_hangs_is_stopped_and_reported_with_its_input(capsys, m
     assert main(["check", *arguments]) == 1
     out = capsys.readouterr().out
     assert "aligned    ema              error        UNEXPECTED" in out
-    assert "look first at aligned ema: did not finish within 1 s" in out
+    assert "look first at aligned ema: did not finish within 1 s" in out, out
     assert "reproduce: parity check --component ema --profile aligned --case '{" in out
 
 

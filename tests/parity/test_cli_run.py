@@ -187,5 +187,5 @@ def test_the_report_takes_whole_runs_in(tmp_path, capsys):
     assert main([*arguments, "--out", str(out), "--runs", str(tmp_path / "nowhere")]) == 2
     assert "nowhere is no folder" in capsys.readouterr().err
     assert main([*arguments, "--out", str(out), "--runs", str(tmp_path / "runs")]) == 0
-    assert "<h2>Whole runs</h2>" in (out / "index.html").read_text()
+    assert '<h2 id="runs">Whole runs</h2>' in (out / "index.html").read_text()
     assert json.loads((out / "report.json").read_text())["runs"]["comparisons"][0]["label"] == "ggfm-aligned"

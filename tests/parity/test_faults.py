@@ -1,0 +1,219 @@
+"""Planted faults: the catalogue fits today's source; a fault is caught, a rewrite passes; results survive a kill."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from parity.cli import main
+from parity.components import REGISTRY
+from parity.faults import Campaign, Change, ChangeError, Results, load, open_campaign, page, summary_lines
+from parity.faults.catalogue import CONTROL
+from parity.faults.mutants import _program, reviewed
+from parity.faults.summary import Rate, counted, false_alarms, rates
+
+FAULTS, REWRITES = load("fault"), load("rewrite")
+OPTIONS = {"profiles": ("aligned",), "task": "Synthetic8-v0", "examples": "2"}
+
+
+@pytest.mark.parametrize("change", [*FAULTS, *REWRITES], ids=lambda change: f"{change.what}-{change.id}")
+def test_every_change_applies_to_todays_source(change):
+    change.check()
+    assert change.lines[0] >= 1
+
+
+def test_the_catalogue_covers_every_component():
+    assert len(FAULTS) >= 120
+    assert len(REWRITES) >= 30
+    assert {name for change in FAULTS for name in change.component} == set(REGISTRY)
+    assert max(Counter(change.kind for change in FAULTS).values()) < len(FAULTS) / 4
+
+
+def change(**others):
+    given = {"id": "x", "kind": "constant", "file": "losses.py", "component": ("training_loss",)}
+    return Change(**given | {"old": "manual_seed(step)", "new": "manual_seed(step + 1)"} | others)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"old": "no such text"}, "stands 0 times"),
+        ({"old": "torch"}, "must stand there once"),
+        ({"old": "torch", "at": 99}, "at is 99"),
+        ({"new": "manual_seed(step +)"}, "no Python"),
+        ({"new": "manual_seed( step )"}, "stays the same"),
+    ],
+)
+def test_a_change_that_does_not_apply_is_refused(others, message):
+    with pytest.raises(ChangeError, match=message):
+        change(**others).check()
+
+
+def test_a_change_says_which_lines_it_touches():
+    one = change()
+    assert one.changed.splitlines()[one.lines[0] - 1].strip() == "torch.manual_seed(step + 1)"
+    assert len(one.lines) == 1
+    two = change(new="manual_seed(step)\n        torch.manual_seed(step)")
+    assert len(two.lines) == 1
+    assert two.lines[0] == one.lines[0] + 1
+    second = change(old="bridge", new="Bridge", at=1)
+    assert second.changed.count("Bridge") == second.original.count("Bridge") + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[[fault]]\nid = 'a'\nkind = 'k'\nfile = 'f'\nold = ''\nnew = ''\ncomponent = ['nobody']",
+            "unknown component",
+        ),
+        ("[[fault]]\nid = 'a'\nkind = 'k'\nfile = 'f'\nold = ''\nnew = ''", "component is missing"),
+        ("[[fault]]\nid = 'a'\nlines = 3", "unexpected keyword argument 'lines'"),
+        ("[[fault]]\nid = 'a'\nkind = 'k'\nfile = 'f'\nold = ''\nnew = ''\ncomponent = ['ema']\n" * 2, "listed twice"),
+        ("[[fault", "not valid TOML"),
+    ],
+)
+def test_a_catalogue_that_contradicts_itself_is_refused(tmp_path, text, message):
+    path = tmp_path / "faults.toml"
+    path.write_text(text)
+    with pytest.raises(ChangeError, match=message):
+        load("fault", path)
+
+
+@pytest.fixture(scope="module")
+def campaign():
+    return open_campaign(OPTIONS, time_limit=60.0)
+
+
+def planted(name, group):
+    return next(one for one in group if one.id == name)
+
+
+def test_a_fault_is_caught_by_its_component_and_a_killed_run_goes_on(campaign, tmp_path):
+    fault, other = planted("decay-exchanged", FAULTS), planted("gp-mean-without-prior", FAULTS)
+    results = Results(tmp_path / "results.jsonl")
+    (row,) = campaign.run([fault], (0,), results)
+    assert (row["outcome"], row["caught_by"], row["verdict"]) == ("caught", ["ema"], "divergent")
+    with results.path.open("ab") as file:
+        file.write(b'{"format": "parity-faults/1", "wh')  # a kill in the midst of a line
+    again = Results(results.path)
+    assert next(campaign.run([fault], (0,), again)) == {"format": "parity-faults/1", **row}
+    rows = list(campaign.run([fault, other], (0,), again, jobs=2))
+    assert [row["caught_by"][0] for row in rows] == ["ema", "gp"]
+    assert set(Results(results.path).rows) == {(one.what, one.id, 0) for one in (CONTROL, fault, other)}
+
+
+def test_nothing_is_said_of_changes_where_the_unchanged_source_does_not_agree(campaign, tmp_path, monkeypatch):
+    results = Results(tmp_path / "results.jsonl")
+    alarm = {"what": "control", "outcome": "caught", "caught_by": ["ema"], "reason": "broken"}
+    monkeypatch.setattr(Campaign, "try_change", lambda *_: row(id="unchanged") | alarm)
+    with pytest.raises(RuntimeError, match="GGFM as it is does not agree: ema: broken"):
+        list(campaign.run([planted("ema-lerp", REWRITES)], (0,), results))
+
+
+def test_a_rewrite_passes_and_what_was_found_under_other_conditions_is_not_taken(campaign, tmp_path):
+    rewrite = planted("ema-lerp", REWRITES)
+    results = Results(tmp_path / "results.jsonl")
+    (row,) = campaign.run([rewrite], (0,), results)
+    assert (row["outcome"], row["caught_by"]) == ("missed", [])
+    assert "ema" in row["judged"]
+    assert results.find("rewrite", "ema-lerp", 0, campaign.key(rewrite)) is not None
+    assert results.find("rewrite", "ema-lerp", 0, "other conditions") is None
+
+
+def test_a_copy_that_cannot_be_imported_is_an_error_and_one_that_hangs_is_caught(campaign):
+    broken = change(old="def training_loss", new="raise RuntimeError('broken')\n\n\ndef training_loss")
+    assert campaign.try_change(broken, 0)["outcome"] == "error"
+    quick = open_campaign(OPTIONS, time_limit=5.0)
+    row = quick.try_change(change(new="manual_seed(step)\n    while True:\n        pass"), 0)
+    assert row["outcome"] == "caught"
+    assert "did not finish within 5 s" in row["reason"]
+
+
+def test_the_diagnosis_is_compared_with_the_planted_line(campaign, tmp_path):
+    diagnosing = open_campaign(OPTIONS, time_limit=60.0, diagnose=True)
+    results = Results(tmp_path / "results.jsonl")
+    fault = planted("step-seed-later", FAULTS)
+    list(campaign.run([fault], (0,), results))
+    (row,) = diagnosing.run([fault], (0,), results)
+    assert row["diagnosed"]
+    assert row["near"]
+    assert row["pointed"]["file"] == "ggfm/losses.py"
+
+
+def row(**others):
+    given = {
+        "what": "fault", "id": "a", "kind": "k", "file": "ema.py", "line": 3, "old": "x | y", "new": "y", "seed": 0,
+        "key": "", "equivalent": "", "expected": ["ema"], "outcome": "caught", "caught_by": ["ema"],
+        "verdict": "divergent", "reason": "because", "judged": {"ema": "divergent"}, "used": {"ema": 0.0},
+        "diagnosed": True, "near": True, "pointed": {"file": "ggfm/ema.py", "line": 3}, "seconds": 1.0,
+    }  # fmt: skip
+    return given | others
+
+
+ROWS = [
+    row(),
+    row(id="b", outcome="missed", caught_by=[], verdict="", diagnosed=False, near=False, pointed=None),
+    row(id="c", caught_by=["gp", "ema"], near=False, pointed=None),
+    row(id="d", outcome="missed", caught_by=[], equivalent="nobody reads it", diagnosed=False, near=False),
+    row(id="e", outcome="error", caught_by=[], diagnosed=False, near=False),
+    row(
+        what="rewrite",
+        id="r",
+        outcome="missed",
+        caught_by=[],
+        expected=[],
+        judged={"ema": "rounding"},
+        used={"ema": 0.4},
+    ),
+]
+
+
+def test_rates_leave_out_what_could_not_be_judged_or_seen():
+    assert [one["id"] for one in counted(ROWS, "fault")] == ["a", "b", "c"]
+    found = {rate.name: (rate.hits, rate.total) for rate in rates(ROWS)}
+    assert found["faults caught"] == (2, 3)
+    assert found["caught by a component that must"] == (2, 2)
+    assert found["first along the pipeline is one that must"] == (1, 2)
+    assert found["diagnosis within one line"] == (1, 2)
+    assert false_alarms(ROWS)[:2] == (0, 1)
+    assert false_alarms([])[2] == 1.0
+
+
+def test_bounds_are_wilsons_and_clopper_pearsons():
+    low, high = Rate("", 9, 10, 0.9).interval
+    assert (round(low, 4), round(high, 4)) == (0.5958, 0.9821)
+    runs = [row(what="rewrite", id=str(k), outcome="missed", caught_by=[]) for k in range(500)]
+    assert false_alarms(runs)[2] == pytest.approx(1 - 0.05 ** (1 / 500))
+
+
+def test_the_summary_and_the_page_name_what_is_left():
+    lines = "\n".join(summary_lines(ROWS))
+    assert "missed: b (ema.py:3)" in lines
+    assert "missed: d" not in lines
+    assert "could not be judged: e" in lines
+    text = page(ROWS, ["seed 0"])
+    assert "nobody reads it" in text
+    assert "| `x \\| y` → `y` |" in text
+    assert "| ema | 1 | 0.40 | r |" in text
+
+
+def test_a_mutant_of_an_annotation_or_a_docstring_is_the_same_program():
+    source = '"""Doc."""\ndef f(x: int | None = 1) -> int:\n    """Doc."""\n    return x\n'
+    same = '"""Other."""\ndef f(x: int & None = 1) -> str:\n    """Doc"""\n    return x\n'
+    assert _program(source) == _program(same)
+    assert _program(source) != _program(source.replace("= 1", "= 2"))
+    assert _program("def") is None
+    assert all(reviewed().values())
+
+
+def test_the_command_lists_what_it_does_not_know_and_writes_its_page(tmp_path, capsys):
+    assert main(["faults", "--id", "nothing", "--task", "Synthetic8-v0", "--out", str(tmp_path / "r.jsonl")]) == 2
+    assert "nothing is unknown" in capsys.readouterr().err
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps({"format": "parity-faults/1", **one}) + "\n" for one in ROWS))
+    written = tmp_path / "faults.md"
+    assert main(["faults", "--page", str(written), "--task", "Synthetic8-v0", "--out", str(tmp_path / "r.jsonl")]) == 0
+    assert "## Rates" in written.read_text()
+    assert "nobody reads it" not in written.read_text()  # not in the catalogue
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    assert main(["faults", "--page", str(written), "--out", str(tmp_path / "other.jsonl")]) == 2
