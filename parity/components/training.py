@@ -164,7 +164,9 @@ COMPONENTS = [
             SMALL_RUN
             | {"epochs": 3, "accumulate": 1, "start_ema_step": 6, "task_normalize_y": False, "guidance_prob": 0.5},
             SMALL_RUN | {"source": "discrete", "task_name": "TFBind10-Exact-v0", "bare": True, "mt_type": "sin"},
-            SMALL_RUN | {"outputscale": 2.0, "epochs": 1},
+            SMALL_RUN
+            | {"source": "task", "task_name": "TFBind8-Exact-v0", "lengthscale": 6.25, "outputscale": 2.0, "epochs": 1},
+            SMALL_RUN | {"task_name": "AntMorphology-Exact-v0", "epochs": 1},
         ],
         on_task=True,
         cost=0.1,
