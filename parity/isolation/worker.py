@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import io
 import multiprocessing
 import os
 import signal
@@ -35,6 +36,9 @@ def serve(connection: Connection, opener: Opener, arguments: tuple[Any, ...], lo
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
+    for text in (sys.stdout, sys.stderr):
+        if isinstance(text, io.TextIOWrapper):
+            text.reconfigure(line_buffering=True)  # what a process that dies had in its buffer would be lost
     faulthandler.enable()
     handler = opener(*arguments)
     connection.send(("ready", None))
