@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
@@ -32,11 +33,13 @@ class Candidate:
     """A candidate and the differences that it is known to have.
 
     `without(names)` is the same candidate with those switches off: what a known difference explains must vanish.
+    `having(names)`, for a candidate without switches, is another that has exactly those: it must compute the same.
     """
 
     side: Side
     known: Mapping[str, Entry] = field(default_factory=dict)
     without: Callable[[tuple[str, ...]], Side] | None = None
+    having: Callable[[tuple[str, ...]], Side] | None = None
     options: str = ""
 
 
@@ -89,12 +92,17 @@ def judge_explained(
     """Judge one input; return the judgement and whether it is as expected.
 
     A disagreement is expected only if the ledger has entries that cover this input and the candidate with exactly
-    those switches off agrees: the known differences explain it, all of it.
+    those switches off agrees: the known differences explain it, all of it. Code that has no switches must agree with
+    a side that has only such differences; the fewest that suffice are named.
     """
     found = judge(component, params, reference, candidate.side, ctx)
     if found.agrees:
         return found, True
     names = tuple(entry.name for entry in reaching(candidate.known, component.name) if entry.covers(params))
+    if candidate.having is not None and found.verdict is not Verdict.MISSING:
+        for some in (some for size in range(1, len(names) + 1) for some in combinations(names, size)):
+            if judge(component, params, candidate.having(some), candidate.side, ctx).agrees:
+                return replace(found, known=some), True
     if not names or candidate.without is None:
         return found, False
     rest = judge(component, params, reference, candidate.without(names), ctx)

@@ -77,7 +77,7 @@ def judge(
 
     for name, outcome in ((reference.name, ref32), (candidate.name, cand32)):
         if isinstance(outcome.error, MissingComponent):
-            return verdict(Verdict.MISSING, f"{name} has no {component.name}")
+            return verdict(Verdict.MISSING, str(outcome.error) or f"{name} has no {component.name}")
     for left, right in ((ref32, cand32), (ref64, cand64)):
         if left.error or right.error or component.refused(params):
             return verdict(*_judge_errors(left, right, component.refused(params)))

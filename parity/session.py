@@ -53,7 +53,15 @@ class Session:
         """The candidate in a profile, with further switches on, and the differences it is known to have."""
         against = "" if self.reference_named == "reference_root" else f"--reference {quote(self.reference_named)} "
         if self.candidate != "ggfm":
-            return Candidate(load_side(self.candidate), options=f"{against}--candidate {quote(self.candidate)}")
+            options = f"{against}--candidate {quote(self.candidate)}"
+            if not self.candidate.startswith("ggfm:"):
+                return Candidate(load_side(self.candidate), options=options)
+            return Candidate(
+                load_side(self.candidate),
+                self.ledger,
+                having=lambda names: load_side("ggfm", on=names),
+                options=options,
+            )
         active = {*switches(profile), *on}
         known = {name: entry for name, entry in self.ledger.items() if name in active}
         return Candidate(
@@ -119,7 +127,7 @@ def open_session(
         if isinstance(recorded, RecordedSide):
             recorded.check_conditions(context)
     chosen = compared(components, side, other)
-    hosted = dict.fromkeys(f"bridged: {note}" for s in (side, other) if isinstance(s, HostedSide) for note in s.notes)
+    hosted = dict.fromkeys(note for s in (side, other) if isinstance(s, HostedSide) for note in s.notes)
     return Session(
         reference=side,
         candidate=candidate,

@@ -10,6 +10,7 @@ from parity.diagnosis.operations import locate
 from parity.golden.recorded_side import RecordedSide
 from parity.hosts import HostedSide
 from parity.judge import judge
+from parity.sides import SIDES
 from parity.sides.interface import Side
 from parity.verdict import Judgement, Verdict
 
@@ -53,10 +54,8 @@ def explain(
     if numbers is not None:
         untraced = f"{numbers} holds numbers, not code: neither its draws nor its operations can be traced"
         return {"sentence": f"{_capitalised(_verdict(found, None))}. {untraced}.", "draws": None, "operations": None}
-    hosted = next((side.name for side in (reference, candidate) if isinstance(side, HostedSide)), None)
-    if hosted is not None:
-        untraced = f"{hosted} runs in a process of its own, where neither its draws nor its operations are traced"
-        return {"sentence": f"{_capitalised(_verdict(found, None))}. {untraced}.", "draws": None, "operations": None}
+    if isinstance(reference, HostedSide) or isinstance(candidate, HostedSide):
+        return _in_host(found, *sides, seconds=seconds)
     draws, draws_lost = _attempt("the draws could not be recorded", compare_draws, *sides, force=not found.agrees)
     operations, operations_lost = None, ""
     if not found.agrees:
@@ -68,6 +67,32 @@ def explain(
         "draws": draws,
         "operations": operations,
     }
+
+
+def _in_host(
+    found: Judgement,
+    component: Component,
+    params: Mapping[str, Any],
+    reference: Side,
+    candidate: Side,
+    ctx: Context,
+    *,
+    seconds: float,
+) -> dict[str, Any]:
+    """The explanation made in the process of the one hosted side; two traces from two processes are not aligned."""
+    hosted, other = (reference, candidate) if isinstance(reference, HostedSide) else (candidate, reference)
+    in_tree = other.name.partition("[")[0] in SIDES
+    if in_tree and isinstance(hosted, HostedSide):
+        made, lost = _attempt(
+            "neither draws nor operations could be traced",
+            hosted.explain, component.name, params, other, ctx, is_reference=hosted is reference, seconds=seconds,
+        )  # fmt: skip
+        if made is not None:
+            return dict(made)
+    else:
+        lost = f"{hosted.name} runs in a process of its own, where neither its draws nor its operations are traced"
+        lost += " beside those of code from elsewhere"
+    return {"sentence": f"{_capitalised(_verdict(found, None))}. {lost}.", "draws": None, "operations": None}
 
 
 def _attempt(what: str, step: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from parity.hosts.wire import SIZE, decode
+from parity.sides.checkout import check_folder
 
 __all__ = ["Host", "Limits", "SideDied", "SideTimedOut"]
 
@@ -27,7 +28,7 @@ _KEPT = 64 * 1024
 
 _START = (
     "import sys; sys.path.append({root!r}); from parity.hosts.process import serve; "
-    "serve({requests}, {replies}, {memory})"
+    "serve({requests}, {replies}, {memory}, {scratch!r})"
 )
 
 
@@ -69,17 +70,25 @@ class Host:
     def start(self) -> dict[str, Any]:
         """What was loaded: `name`, `version`, `notes`. Raises ValueError for what is no usable checkout."""
         if self._running is None:
+            check_folder(self.specifier)
             self._running = _Running(self.limits)
-            reply = self._exchange(("load", self.specifier))
+            try:
+                reply = self._exchange(("load", self.specifier))
+            except (SideDied, SideTimedOut) as error:
+                raise ValueError(f"{error}, while it was loaded") from None
             if "refused" in reply:
+                printed = _shown(self._running.output())
                 self.close()
-                raise ValueError(f"{reply['refused']}{_shown(reply.get('output', ''))}")
+                raise ValueError(f"{reply['refused']}{printed}")
             self._loaded = reply
         return self._loaded
 
     def request(self, *message: Any) -> dict[str, Any]:
         """The reply to a request. Raises SideDied and SideTimedOut, after which the next request starts it anew."""
-        self.start()
+        try:
+            self.start()
+        except ValueError as error:
+            raise SideDied(f"{self.specifier} could not be started again: {error}") from None
         return self._exchange(message)
 
     def close(self) -> None:
@@ -108,7 +117,11 @@ class _Running:
         theirs_in, self._requests = os.pipe()
         self._replies, theirs_out = os.pipe()
         code = _START.format(
-            root=str(Path(__file__).parents[2]), requests=theirs_in, replies=theirs_out, memory=limits.memory
+            root=str(Path(__file__).parents[2]),
+            requests=theirs_in,
+            replies=theirs_out,
+            memory=limits.memory,
+            scratch=self._folder,
         )
         self._process = subprocess.Popen(
             [sys.executable, "-c", code],

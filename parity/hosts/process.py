@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import resource
+import shutil
+import signal
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -15,16 +20,21 @@ from typing import Any
 
 import torch
 
-from parity.components import REGISTRY
+from parity.components import REGISTRY, Context
 from parity.hosts.wire import SIZE, encode, to_plain
-from parity.outcome import execute, settings_kept
+from parity.outcome import Outcome, execute, settings_kept
 from parity.sides.checkout import NoCheckout, load_checkout
+from parity.sides.interface import MissingComponent
 
 __all__ = ["serve"]
 
 
-def serve(requests: int, replies: int, memory: int) -> None:
-    """Answers what comes over the pipe `requests`, over the pipe `replies`, until the other side closes it."""
+def serve(requests: int, replies: int, memory: int, scratch: str) -> None:
+    """Answers what comes over the pipe `requests`, over the pipe `replies`, until the other side closes it.
+
+    Removes the folder `scratch` where its parent ended without doing so.
+    """
+    threading.Thread(target=_end_with, args=(os.getppid(), scratch), daemon=True).start()
     _limit_memory(memory)
     torch.set_num_threads(1)
     for pipe in (requests, replies):
@@ -36,10 +46,11 @@ def serve(requests: int, replies: int, memory: int) -> None:
             if action == "load":
                 side, reply = _load(*given)
             else:
-                reply = _guarded(partial(_execute, side, *given))
+                reply = _guarded(partial(_ACTIONS[action], side, *given))
             content = encode(reply)
             target.write(SIZE.pack(len(content)) + content)
             target.flush()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _load(specifier: str) -> tuple[Any, dict[str, Any]]:
@@ -56,7 +67,22 @@ def _load(specifier: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _execute(side: Any, component: str, inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    if not hasattr(side, component):
+        absent = MissingComponent(f"{side.name}: the layout of {side.layout} has no {component} to be called by itself")
+        return to_plain(Outcome({}, absent))
     return to_plain(execute(REGISTRY[component], side, inputs, **settings))
+
+
+def _explain(
+    side: Any, component: str, params: dict[str, Any], other: Any, ctx: Context, is_reference: bool, seconds: float
+) -> dict[str, Any]:
+    from parity.diagnosis.explain import explain
+
+    sides = (side, other) if is_reference else (other, side)
+    return {"explanation": json.dumps(explain(REGISTRY[component], params, *sides, ctx, seconds=seconds))}
+
+
+_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {"execute": _execute, "explain": _explain}
 
 
 def _guarded(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -72,6 +98,14 @@ def _guarded(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         sys.path[:] = path
         os.environ.clear()
         os.environ.update(environment)
+
+
+def _end_with(parent: int, scratch: str) -> None:
+    """Ends this process and all that it started once its parent is gone, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _limit_memory(memory: int) -> None:

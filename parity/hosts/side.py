@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from parity.components import Context
 from parity.hosts.host import Host, Limits, SideDied, SideTimedOut
 from parity.hosts.wire import from_plain
 from parity.outcome import Outcome
-from parity.sides.interface import MissingComponent
+from parity.sides.interface import MissingComponent, Side
 
 __all__ = ["HostedSide", "load_hosted"]
 
@@ -36,6 +38,26 @@ class HostedSide:
         if "died" in reply:
             return Outcome({}, SideDied(f"{self.name} {reply['died']}"))
         return from_plain(reply)
+
+    def explain(
+        self,
+        component: str,
+        params: Mapping[str, Any],
+        other: Side,
+        ctx: Context,
+        *,
+        is_reference: bool,
+        seconds: float,
+    ) -> dict[str, Any]:
+        """`parity.diagnosis.explain.explain`, run where the code is; `other` is a side of this repository.
+
+        Raises SideDied and SideTimedOut.
+        """
+        reply = self.host.request("explain", component, dict(params), other, ctx, is_reference, seconds)
+        if "died" in reply:
+            raise SideDied(f"{self.name} {reply['died']}")
+        found: dict[str, Any] = json.loads(reply["explanation"])
+        return found
 
 
 @cache

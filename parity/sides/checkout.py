@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
-from parity.sides.checkout_bridge import CheckoutSide
+from parity.sides.checkout_bridge import CheckoutSide, is_within
 from parity.sides.checkout_ggfm import GgfmCheckout
-from parity.sides.checkout_imports import bridge_imports
+from parity.sides.checkout_imports import StandIns, bridge_plateau
 from parity.sides.checkout_root import RootCheckout
 
 __all__ = ["LAYOUTS", "NoCheckout", "check_folder", "load_checkout"]
@@ -29,7 +30,7 @@ def check_folder(specifier: str) -> tuple[str, Path]:
     """The layout and the folder that `LAYOUT:PATH` names. Raises NoCheckout for what is none, naming what it lacks."""
     layout, _, path = specifier.partition(":")
     folder = Path(path).expanduser().resolve()
-    if not folder.is_dir():
+    if not path or not folder.is_dir():
         raise NoCheckout(f"{specifier}: {path or 'an empty path'} is not a folder")
     if not any((folder / file).is_file() for file in LAYOUTS[layout]):
         other = [name for name, files in LAYOUTS.items() if all((folder / file).is_file() for file in files)]
@@ -41,14 +42,40 @@ def check_folder(specifier: str) -> tuple[str, Path]:
 
 
 def load_checkout(specifier: str) -> CheckoutSide:
-    """The side, its modules imported from the folder before any other place."""
+    """The side, its modules imported from the folder before any other place.
+
+    Raises NoCheckout for a syntax error and for an import that is neither there nor bridged. A module that fails in
+    another way costs only the components that need it.
+    """
     layout, folder = check_folder(specifier)
     sys.path.insert(0, str(folder))
-    notes = bridge_imports()
+    stand_ins = StandIns(folder)
+    sys.meta_path.append(stand_ins)
+    plateau = bridge_plateau()
+    adapter = _ADAPTERS[layout]
+    for module in adapter.modules:
+        _import(specifier, folder, module)
+    return adapter(specifier, folder, (*_other_layouts(layout, folder), *stand_ins.notes, *plateau))
+
+
+def _import(specifier: str, folder: Path, module: str) -> None:
     try:
-        return _ADAPTERS[layout](specifier, folder, notes)
+        importlib.import_module(module)
     except SyntaxError as error:
         raise NoCheckout(f"{specifier}: syntax error in {error.filename}, line {error.lineno}: {error.msg}") from error
     except ModuleNotFoundError as error:
-        missing = error.name or str(error)
-        raise NoCheckout(f"{specifier} needs {missing!r}, which is not installed: pip install {missing}") from error
+        absent = error.name or str(error)
+        if is_within(module, absent):
+            return
+        if (folder / absent.partition(".")[0]).is_dir():
+            raise NoCheckout(f"{specifier}: {module} imports {absent}, which the checkout does not have") from error
+        raise NoCheckout(
+            f"{specifier}: {module} imports {absent!r}, which is not installed: pip install {absent.partition('.')[0]}"
+        ) from error
+    except (Exception, SystemExit):  # noqa: BLE001 - raised again by the components that need the module
+        return
+
+
+def _other_layouts(layout: str, folder: Path) -> list[str]:
+    others = [n for n, files in LAYOUTS.items() if n != layout and all((folder / file).is_file() for file in files)]
+    return [f"{folder.name} has the layout of {name}: too; it is read as {layout}:" for name in others]

@@ -14,13 +14,17 @@ from torch.overrides import TorchFunctionMode
 
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
-__all__ = ["CheckoutSide", "precision"]
+__all__ = ["CheckoutSide", "is_within", "precision"]
 
 
 class CheckoutSide:
-    """The components of the model, from the checkout's own class. What it lacks raises MissingComponent."""
+    """The components of the model, from the checkout's own class. What it lacks raises MissingComponent.
+
+    `modules`: those of the layout that the adapter uses.
+    """
 
     layout: str
+    modules: tuple[str, ...]
 
     def __init__(self, specifier: str, folder: Path, notes: tuple[str, ...]) -> None:
         self.name = specifier
@@ -32,7 +36,7 @@ class CheckoutSide:
         try:
             value = getattr(importlib.import_module(module), name, None)
         except ModuleNotFoundError as error:
-            if error.name is None or not module.startswith(error.name):
+            if not is_within(module, error.name or ""):
                 raise
             value = None
         if value is None:
@@ -152,6 +156,11 @@ class CheckoutSide:
                 x_low, y_low, y_high, clip_denoised=clip_denoised, classifier_free_guidance_weight=guidance_weight
             )
         return {"x_high": chain}
+
+
+def is_within(module: str, package: str) -> bool:
+    """Whether the module is the package or lies in it, by their dotted names."""
+    return f"{module}.".startswith(f"{package}.")
 
 
 class _Double(TorchFunctionMode):

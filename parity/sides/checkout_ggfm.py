@@ -17,6 +17,8 @@ class GgfmCheckout(CheckoutPairs):
 
     layout = "GGFM"
     gp_module, pairs_module, ema_module = "src.generator", "src.generator", "main"
+    model_module = "src.brownian_bridge"
+    modules = model_module, pairs_module, ema_module
 
     def new_model(self, bridge: Bridge) -> nn.Module:
         """`BrownianBridgeModel` from keyword arguments."""
@@ -24,7 +26,7 @@ class GgfmCheckout(CheckoutPairs):
             "num_timesteps", "mt_type", "max_var", "eta", "loss_type", "objective", "skip_sample", "sample_type",
             "sample_step",
         )  # fmt: skip
-        made = self.found("src.brownian_bridge", "BrownianBridgeModel")
+        made = self.found(self.model_module, "BrownianBridgeModel")
         settings = {name: getattr(bridge, name) for name in names}
         model: nn.Module = made(image_size=bridge.dim, hidden_size=bridge.hidden, **settings)
         return model

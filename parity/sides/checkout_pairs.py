@@ -59,13 +59,16 @@ class CheckoutPairs(CheckoutSide):
         noise: float,
         **settings: Any,
     ) -> Tree:
-        """`sampling_data_from_GP`, its nested tuples stacked."""
+        """`sampling_data_from_GP`, its nested tuples stacked; whole paths where it returns them."""
         sampling = self.found(self.pairs_module, "sampling_data_from_GP")
         with precision(x_train.dtype):
             gp = self._gp(x_train, y_train, lengthscale, variance, noise, 0.0)
             data = sampling(x_train=pool, device=pool.device, GP_Model=gp, **settings)
         tree: Tree = {"counts": torch.tensor([len(pairs) for pairs in data.values()])}
         for function, pairs in data.items():
+            if pairs and torch.is_tensor(pairs[0][0]):
+                tree[f"{function}/trajectory"] = torch.stack([path for path, _ in pairs])
+                pairs = [((path[-1], y_high), (path[0], y_low)) for path, (y_low, y_high) in pairs]
             tree |= stacked(function, pairs, like=pool)
         after = torch.as_tensor(gp.variance).detach().reshape(())
         return tree | {"lengthscale_after": _stored(gp), "variance_after": after, "coef_after": gp.coef.reshape(-1)}

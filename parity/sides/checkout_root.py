@@ -18,6 +18,8 @@ class RootCheckout(CheckoutPairs):
 
     layout = "ROOT"
     gp_module, pairs_module, ema_module = "gaussian_process.GP", "runners.utils", "runners.base.EMA"
+    model_module = "model.BrownianBridge.BrownianBridgeModel"
+    modules = gp_module, model_module, pairs_module, ema_module
 
     def new_model(self, bridge: Bridge) -> nn.Module:
         """`BrownianBridgeModel` from a configuration namespace."""
@@ -27,7 +29,7 @@ class RootCheckout(CheckoutPairs):
         )  # fmt: skip
         layers = _Namespace(image_size=bridge.dim, hidden_size=bridge.hidden, condition_key="y")
         params = _Namespace(**{name: getattr(bridge, name) for name in names}, MLPParams=layers)
-        made = self.found("model.BrownianBridge.BrownianBridgeModel", "BrownianBridgeModel")
+        made = self.found(self.model_module, "BrownianBridgeModel")
         model: nn.Module = made(_Namespace(BB=_Namespace(params=params)))
         return model
 

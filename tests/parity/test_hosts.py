@@ -1,20 +1,27 @@
 """Checkouts in processes of their own: what they compute, and that nothing they do reaches this process."""
 
+import importlib.util
 import os
+import subprocess
 import sys
+import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
 
 from parity.components import REGISTRY, Context
+from parity.diagnosis.explain import explain
+from parity.explore import Candidate, judge_explained
 from parity.hosts import Host, HostedSide, Limits, SideDied, SideTimedOut
 from parity.judge import judge
+from parity.ledger import load
 from parity.outcome import execute
 from parity.sides import MissingComponent, load_side
 from parity.tasks import load_task
 from parity.verdict import Verdict
-from tests.parity.checkouts import ggfm_checkout, root_checkout, write
+from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, root_checkout, write
 
 TASK, _ = load_task("Synthetic8-v0")
 CTX = Context(TASK)
@@ -136,6 +143,125 @@ def test_a_path_that_is_no_checkout_is_refused(tmp_path, layout, files, says):
         HostedSide(host)
 
 
-def test_a_path_that_is_no_folder_is_refused(tmp_path):
-    with closing(Host(f"ggfm:{tmp_path / 'nowhere'}")) as host, pytest.raises(ValueError, match="not a folder"):
+@pytest.mark.parametrize("path", ["", "nowhere"])
+def test_a_path_that_is_no_folder_is_refused(tmp_path, path):
+    with closing(Host(f"ggfm:{path and tmp_path / path}")) as host, pytest.raises(ValueError, match="not a folder"):
         HostedSide(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def broken(:\n", "syntax error in .*EMA.py, line 1"),
+        ("import a_package_that_is_nowhere\n", "pip install a_package_that_is_nowhere"),
+        ("from runners import not_there\n", None),
+        ("import runners.not_there\n", "runners.not_there, which the checkout does not have"),
+        ("print('last words')\nimport os\nos._exit(4)\n", "exit code 4.* while it was loaded"),
+    ],
+)
+def test_a_checkout_that_cannot_be_imported_is_refused_or_costs_what_needs_it(tmp_path, text, says):
+    with closing(Host(f"root:{root_checkout(tmp_path, runners__base__EMA=text)}")) as host:
+        if says is not None:
+            with pytest.raises(ValueError, match=says):
+                HostedSide(host)
+            return
+        side = HostedSide(host)
+        ema, given = inputs("ema")
+        assert isinstance(execute(ema, side, given, seed=0).error, ImportError)
+        schedule, given = inputs("schedule")
+        assert execute(schedule, side, given, seed=0).error is None
+
+
+def test_missing_imports_are_bridged_where_the_checkout_asks_and_named(tmp_path):
+    text = ROOT_EMA + (
+        "import torch, design_bench.datasets.base, wandb\n"
+        "from omegaconf import DictConfig\n"
+        "from torch.optim.lr_scheduler import ReduceLROnPlateau\n"
+        "class Own(wandb.Callback): pass\n"
+        "def annotated(x: DictConfig | None): pass\n"
+        "ReduceLROnPlateau(torch.optim.SGD([torch.ones(1)], 0.1), verbose=True)\n"
+        "try:\n    Own()\n"
+        "except ModuleNotFoundError as error:\n    assert 'wandb.Callback was called' in str(error)\n"
+        "else:\n    raise SystemExit\n"
+    )
+    with closing(Host(f"root:{root_checkout(tmp_path, runners__base__EMA=text)}")) as host:
+        side = HostedSide(host)
+        ema, given = inputs("ema")
+        assert execute(ema, side, given, seed=0).error is None
+    absent = {name for name in ("design_bench", "wandb", "omegaconf") if importlib.util.find_spec(name) is None}
+    bridged = {note.split()[1] for note in side.notes}
+    assert bridged - {"ReduceLROnPlateau"} == absent
+    assert not absent & set(sys.modules)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_host_ends_with_the_process_that_asked_for_it_even_amid_a_call(tmp_path):
+    body = "import os, time; open(os.environ['SEEN'], 'w').write(str(os.getpid())); time.sleep(600)"
+    folder, seen = root_checkout(tmp_path / "c", runners__base__EMA=ema_that(body)), tmp_path / "pid"
+    code = (
+        "from parity.hosts import *; from tests.parity.test_hosts import *;"
+        f"execute(inputs('ema')[0], HostedSide(Host('root:{folder}')), inputs('ema')[1], seed=0)"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "SEEN": str(seen)})
+    try:
+        _wait(lambda: seen.exists() and seen.read_text())
+    finally:
+        asking.kill()
+        asking.wait()
+    hosted = Path(f"/proc/{seen.read_text()}")
+    _wait(lambda: not hosted.exists() or " Z " in (hosted / "stat").read_text())
+
+
+def _wait(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_known_difference_of_a_ggfm_checkout_is_named_and_another_one_is_not(tmp_path):
+    component = REGISTRY["predict_x0"]
+    ledger = load(components=REGISTRY)
+    params = {**component.examples[0], **ledger["noise_eps"].example}
+    reference = load_side("reference_root")
+    for folder, planted, names in (("a", "", ("noise_eps",)), ("b", " + 1e-3", ())):
+        changed = GGFM_MODEL.replace("Switches.aligned()", "Switches.aligned().having({'noise_eps': True})")
+        changed += (
+            "    def predict_x0_from_objective(self, *given):\n"
+            f"        return super().predict_x0_from_objective(*given){planted}\n"
+        )
+        path = write(tmp_path / folder, {"src/brownian_bridge.py": changed.replace("{planted}", "")})
+        with closing(Host(f"ggfm:{path}")) as host:
+            candidate = Candidate(HostedSide(host), ledger, having=lambda on: load_side("ggfm", on=on))
+            found, expected = judge_explained(component, params, reference, candidate, CTX)
+        assert found.verdict is Verdict.DIVERGENT
+        assert (expected, found.known) == (bool(names), names)
+
+
+def test_a_difference_is_located_in_the_lines_of_the_checkout(tmp_path):
+    component, reference = REGISTRY["q_sample"], load_side("reference_root")
+    with closing(Host(f"ggfm:{ggfm_checkout(tmp_path, planted=' + 1e-3')}")) as host:
+        found = explain(component, component.examples[0], reference, HostedSide(host), CTX, seconds=5.0)
+    assert "brownian_bridge.py:15" in found["sentence"]
+    assert found["operations"] is not None
+    assert "src" not in sys.modules
+
+
+def test_two_checkouts_are_not_traced_and_the_explanation_says_so(tmp_path):
+    component = REGISTRY["q_sample"]
+    root = Host(f"root:{root_checkout(tmp_path / 'a')}")
+    ggfm = Host(f"ggfm:{ggfm_checkout(tmp_path / 'b', planted=' + 1e-3')}")
+    with closing(root), closing(ggfm):
+        found = explain(component, component.examples[0], HostedSide(root), HostedSide(ggfm), CTX)
+    assert found["sentence"].startswith("Mathematics")
+    assert "process of its own" in found["sentence"]
+    assert found["operations"] is None
+
+
+def test_the_word_before_the_colon_decides_where_a_folder_has_both_layouts(tmp_path):
+    write(root_checkout(tmp_path), {"src/brownian_bridge.py": "", "src/generator.py": ""})
+    with closing(Host(f"root:{tmp_path}")) as host:
+        side = HostedSide(host)
+        schedule, given = inputs("schedule")
+        assert execute(schedule, side, given, seed=0).error is None
+    assert any("has the layout of ggfm: too" in note for note in side.notes)

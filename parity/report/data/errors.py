@@ -12,10 +12,10 @@ from torch import Tensor
 
 from parity.components import Component
 from parity.components.base import start_seed
-from parity.outcome import run
+from parity.outcome import execute
 from parity.report.data.plot import Plot, panel, plot, series
 from parity.session import Session
-from parity.sides.interface import Tree
+from parity.sides.interface import Side, Tree
 
 __all__ = ["errors_plot"]
 
@@ -32,16 +32,16 @@ def errors_plot(session: Session, component: Component, profile: str, params: Ma
     side) is counted.
     """
     inputs, seed = component.build(params, session.context), start_seed(params)
-    reference, candidate = component.bind(session.reference), component.bind(session.candidate_in(profile).side)
+    reference, candidate = session.reference, session.candidate_in(profile).side
     low = session.context.dtype
 
-    def tree(call: Any, dtype: torch.dtype) -> Tree:
-        return run(call, inputs, seed=seed, dtype=dtype, device=session.context.device).tree
+    def tree(side: Side, dtype: torch.dtype) -> Tree:
+        return execute(component, side, inputs, seed=seed, dtype=dtype, device=session.context.device).tree
 
     truth = tree(reference, torch.float64)
     shown, said = [], []
-    for role, call in (("reference", reference), ("candidate", candidate)):
-        errors, left_out = _relative_errors(tree(call, low), truth)
+    for role, side in (("reference", reference), ("candidate", candidate)):
+        errors, left_out = _relative_errors(tree(side, low), truth)
         if not len(errors):
             return None
         nonzero = errors[errors > 0]
