@@ -12,7 +12,8 @@ from typing import Any
 
 from parity.cli.options import add_session_options, case_of, session_of
 from parity.diagnosis.explain import explain as explain_input
-from parity.explore import Candidate, ComponentResult, explore, reproduce_line
+from parity.diagnosis.known import explain_known
+from parity.explore import Candidate, explore, reproduce_line
 from parity.files import write_atomic
 from parity.ledger import Entry, reaching
 from parity.session import Session
@@ -63,13 +64,16 @@ def _explain(session: Session, profile: str, on: tuple[str, ...], only: Mapping[
     # The first one that disagrees is an example, and small, where an example shows it.
     judgement = result.unexpected or next((j for j in result.judgements if not j.agrees), result.worst)
     entries = [e for e in reaching(candidate.known, component.name) if e.covers(judgement.params)]
-    side = _as_judged(result, candidate, entries)
-    found = explain_input(component, judgement.params, session.reference, side, session.context)
+    sides = component, judgement.params, session.reference
+    if result.unexpected is None:
+        found = explain_known(*sides, candidate, judgement.known, session.context)
+    else:
+        found = explain_input(*sides, _as_judged(candidate, entries), session.context)
     reproduce = reproduce_line(judgement, result.options).replace("parity check", "parity explain", 1)
     print(f"\n{profile} {component.name}: {judgement.verdict}")
     print(fill(found["sentence"], _WIDTH, break_long_words=False, break_on_hyphens=False))
     _print_draws(found["draws"])
-    _print_operations(found["operations"])
+    _print_operations(found["operations"], judgement.params)
     if not judgement.agrees:
         _print_entries(entries, unexpected=result.unexpected is not None)
     print(f"\nreproduce: {reproduce}", flush=True)
@@ -84,9 +88,9 @@ def _explain(session: Session, profile: str, on: tuple[str, ...], only: Mapping[
     }
 
 
-def _as_judged(result: ComponentResult, candidate: Candidate, entries: list[Entry]) -> Side:
+def _as_judged(candidate: Candidate, entries: list[Entry]) -> Side:
     """What disagrees unexpectedly does so with all that the ledger knows turned off."""
-    if result.unexpected is not None and entries and candidate.without is not None:
+    if entries and candidate.without is not None:
         return candidate.without(tuple(entry.name for entry in entries))
     return candidate.side
 
@@ -115,10 +119,12 @@ def _event(event: Mapping[str, Any] | None) -> list[str]:
     return [f"{event['index']} {what} {event['generator']}{seeded}", *place]
 
 
-def _print_operations(operations: Mapping[str, Any] | None) -> None:
+def _print_operations(operations: Mapping[str, Any] | None, params: Mapping[str, Any]) -> None:
     if operations is None:
         return
     print("\n  operations")
+    if operations["input"] != dict(params):
+        print(f"  traced at a smaller input: --case '{json.dumps(operations['input'], separators=(',', ':'))}'")
     for name in ("reference", "candidate"):
         point = operations[name]
         if point is None:

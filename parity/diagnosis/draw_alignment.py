@@ -1,7 +1,9 @@
 """Two sequences of draws side by side: which belong together, and where they part.
 
 Generators do not disturb each other: what counts is the order of events of each. A generator parts if its draws differ,
-or the state that it is left in; seeding one that is not used, or two in another order, is no parting.
+or the state that it is left in; seeding one that is not used, or two in another order, is no parting. A draw more from
+a generator of a side's own moves no draw of another, so it comes last among the partings: libraries make such draws and
+throw them away.
 
 Up to the first difference the sequences run together. From there on the cheapest alignment counts: pairs of the same
 generator, kind and shape cost less than a draw that only one side makes, and equal values cost nothing.
@@ -48,11 +50,13 @@ class Row:
 @dataclass(frozen=True)
 class Alignment:
     """`rows` around the parting, of the generators that part (of all, if none does); `parting` is the row at which the
-    first of them does, or None; `omitted` counts what is not shown."""
+    first of them does, or None; `omitted` counts what is not shown; `aside`, whether all that parts is that one side
+    draws more from a generator of its own."""
 
     rows: tuple[Row, ...]
     parting: Row | None
     omitted: int
+    aside: bool = False
 
     @property
     def parted_at(self) -> int | None:
@@ -76,17 +80,28 @@ def align(
     before = together[-_BEFORE:] if apart else together[: _BEFORE + _AFTER]
     rest, other_rest = shown[start:], other[start:]
     aligned = _cheapest(rest[:_LOOKED_AT], other_rest[:_LOOKED_AT])
-    parting = _first(aligned, [_parting(shown, other, name) for name in apart])
+    telling = apart - {name for name in apart if _only_more(aligned, name)}
+    parting = _first(aligned, [_parting(shown, other, name) for name in telling or apart])
     # Rows that are the same may stand between: generators that part later, in another order.
     place = aligned.index(parting) if parting else 0
     after = aligned[max(0, place - _BEFORE) : place + _AFTER]
     rows = [*(before if place <= _BEFORE else ()), *after]
     told = [sum(row.reference is not None for row in rows), sum(row.candidate is not None for row in rows)]
-    return Alignment(tuple(rows), parting, hidden + max(len(shown) - told[0], len(other) - told[1]))
+    return Alignment(
+        tuple(rows), parting, hidden + max(len(shown) - told[0], len(other) - told[1]), bool(apart and not telling)
+    )
 
 
 def _draws(events: Iterable[DrawEvent], generator: str) -> list[tuple[object, ...]]:
     return [(*_form(e), e.digest) for e in events if e.what == "draw" and e.generator == generator]
+
+
+def _only_more(rows: Iterable[Row], generator: str) -> bool:
+    """Whether all that differs in a generator of a side's own is draws that one side makes more."""
+    apart = [row for row in rows if row.mark != "same"]
+    events = [(row.mark, event) for row in apart for event in (row.reference, row.candidate) if event is not None]
+    marks = {mark for mark, event in events if event.generator == generator}
+    return generator.startswith("an own") and (marks == {"reference only"} or marks == {"candidate only"})
 
 
 def _parting(

@@ -95,6 +95,8 @@ def _of_others(events: Sequence[DrawEvent]) -> list[str]:
 
 def _sentence(theirs: Sequence[DrawEvent], alignment: Alignment) -> str:
     row = alignment.parting
+    if row is not None and alignment.aside:
+        return f"what both sides draw is the same; from a generator of its own {_said(row)}, which moves no other draw"
     if row is not None:
         return f"the draws part at number {alignment.parted_at}: {_said(row)}"
     draws = sum(event.what == "draw" for event in theirs)

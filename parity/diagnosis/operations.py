@@ -11,7 +11,7 @@ import torch
 
 from parity.diagnosis.culprit import Parting, Unknown, parting
 from parity.diagnosis.points import located, raised_at
-from parity.diagnosis.repair import search_repair
+from parity.diagnosis.repair import Search, search_repair
 from parity.diagnosis.repair.trial import Trial, open_trial, trials
 from parity.diagnosis.repair.vocabulary import vocabulary
 from parity.diagnosis.site import Site
@@ -52,8 +52,9 @@ def locate(
     what was found: `operation`, `site`, `source` (the lines around it), `chain` (its callers), `result`, `other` (what
     the operation took), `made_at` (the line to look at, and why, if it is another one); None for a side that shows
     nothing. None altogether if both sides agree in float64 and draw alike: then only float32's arithmetic differs.
+    Of a trace that was cut nothing is claimed.
 
-    For `seconds`, small changes of the candidate's lines are tried, the suspicious ones first, as
+    For `seconds` at most, small changes of the candidate's lines are tried, the suspicious ones first, as
     `parity.diagnosis.repair` says: one that makes both sides agree is the line to look at, whatever the traces say.
     """
     params = smallest_failing(component, params, reference, candidate, ctx)
@@ -68,23 +69,24 @@ def locate(
             forced = False  # equal draws make it agree: what draws is to blame
             break
     found = _Found()
-    if forced and not (ref.error or cand.error):
+    cut = not (ref_trace.complete and cand_trace.complete)
+    if forced and not (ref.error or cand.error or cut):
         found = _where_they_part(component, reference, candidate, trial, (ref_trace, cand_trace), cand, replay)
     raised = raised_at(cand)
     suspects = [site for site in (raised, *found.suspects) if site is not None]
-    repair = None
+    search = Search(None, 0, "all tried")
     if ref.error is None and seconds > 0:
-        repair = search_repair(
+        search = search_repair(
             trials(component, params, reference, candidate, ctx, forced=draws_apart and forced),
             (suspects, found.first, found.leading, cand_trace.lines),
             vocabulary(ref_trace.lines, cand_trace.lines),
             cand_trace.kinds,
             seconds=seconds,
         )
-    if not forced and repair is None:
+    if not forced and search.repair is None:
         return None
     parted = found.here.event if found.here else None
-    return located(ref, cand, parted, found.facing, found.blame, repair) | {"input": params}
+    return located(ref, cand, parted, found.facing, found.blame, search, cut=cut) | {"input": params}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from parity.diagnosis.repair import Repair
+from parity.diagnosis.repair import Search
 from parity.diagnosis.site import Site, call_chain, site_at, surrounding
 from parity.diagnosis.suspect import Blame
 from parity.diagnosis.trace import Event
@@ -17,14 +17,26 @@ __all__ = ["located", "raised_at"]
 
 
 def located(
-    ref: Outcome, cand: Outcome, here: Event | None, facing: Event | None, blame: Blame | None, repair: Repair | None
+    ref: Outcome,
+    cand: Outcome,
+    here: Event | None,
+    facing: Event | None,
+    blame: Blame | None,
+    search: Search,
+    *,
+    cut: bool,
 ) -> dict[str, Any]:
     """The `operations` part of an explanation: a sentence, and for each side the point where it parts.
 
     `here` and `facing`: the candidate's operation and the reference's. `blame`: the line to look at, if it is another
-    one. `repair`: the change that makes both sides agree, which decides over what the traces blame.
+    one. A change that makes both sides agree decides over what the traces blame; where it stands elsewhere, the
+    reference's operation that the traces held against theirs is not shown. `cut`: a trace was too long to keep.
     """
+    repair = search.repair
     if repair is not None:
+        accused = [*(here.chain if here else ()), *([blame.site] if blame else [])]
+        if all((site.path, site.line) != (repair.site.path, repair.site.line) for site in accused):
+            facing = None
         blame = Blame(repair.site, str(repair))
     points = {
         "reference": _raised(ref) if ref.error else _parted(facing, None),
@@ -35,7 +47,10 @@ def located(
     if blame is not None and points["candidate"] is not None:
         points["candidate"]["made_at"] = _plain(blame.site) | {"why": blame.why}
         points["candidate"]["source"] = _source(blame.site)
-    return {"sentence": _sentence(ref, cand, points, blame), **points}
+    said = [_sentence(ref, cand, points, blame, cut=cut), str(search)]
+    if cut:
+        said.append("a trace was cut, as it has too many operations: where the values part is not said")
+    return {"sentence": "; ".join(text for text in said if text), **points}
 
 
 def raised_at(outcome: Outcome) -> Site | None:
@@ -51,7 +66,7 @@ def raised_at(outcome: Outcome) -> Site | None:
     return found
 
 
-def _sentence(ref: Outcome, cand: Outcome, points: Mapping[str, Any], blame: Blame | None) -> str:
+def _sentence(ref: Outcome, cand: Outcome, points: Mapping[str, Any], blame: Blame | None, *, cut: bool) -> str:
     said = []
     if blame is not None:
         said.append(f"look at {blame.site}: {blame.why}")
@@ -61,7 +76,7 @@ def _sentence(ref: Outcome, cand: Outcome, points: Mapping[str, Any], blame: Bla
             said.append(f"the {who} raises {type(outcome.error).__name__}" + (f" at {_where(point)}" if point else ""))
         elif point is not None and point["operation"]:
             said.append(f"{_where(point)} makes what the {other} lacks")
-    return "; ".join(said) or "no operation was seen that one side has and the other lacks"
+    return "; ".join(said) or ("" if cut else "no operation was seen that one side has and the other lacks")
 
 
 def _where(point: Mapping[str, Any]) -> str:

@@ -19,7 +19,10 @@ _ROUNDINGS = 64
 """Units in the last place that two ways of writing one operation may differ by, without amplification."""
 
 _MARGIN = 32
-"""As the policy's margin for float64: a few runs sample how far rounding carries a value, they do not bound it."""
+"""Twice the policy's margin for float64: values on the way are moved by more than outputs, and few runs sample them."""
+
+_FIRSTS = 1e-9
+"""How near, relatively, first numbers lie that are compared in full: far above the errors of float64."""
 
 
 @dataclass(eq=False)
@@ -58,7 +61,7 @@ class Traced:
         """Values of the same size that begin with about the same number."""
         firsts, values = self._by_size.get(len(value.numbers), (np.empty(0), []))
         first = _first(value)
-        reach = slack + 1e-9 * abs(first)
+        reach = slack + _FIRSTS * abs(first)
         return values[np.searchsorted(firsts, first - reach) : np.searchsorted(firsts, first + reach, side="right")]
 
     def producer(self, value: Value, before: int) -> Event | None:
@@ -68,7 +71,8 @@ class Traced:
     def _keep(self, value: Value, moved: Iterable[Value | None] = ()) -> None:
         self.values.setdefault(value.digest, value)
         slack = self.slack.get(value.digest)
-        slack = _ROUNDINGS * EPS64 * np.abs(value.numbers) if slack is None else slack
+        with np.errstate(invalid="ignore"):  # memory that was not written yet may hold anything
+            slack = _ROUNDINGS * EPS64 * np.abs(value.numbers) if slack is None else slack
         for other in moved:
             if other is not None and other.numbers.shape == value.numbers.shape:
                 with np.errstate(invalid="ignore"):

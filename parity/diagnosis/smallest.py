@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from parity.diagnosis.repair.trial import open_trial
 from parity.sides.interface import Side
 
@@ -26,25 +28,26 @@ def smallest_failing(
     """Every whole number of `params` made as small as it may be while the sides still differ in float64.
 
     If they differ with equal draws forced, they go on to differ so: mathematics stays mathematics. Whether the
-    candidate raises stays as it was, too. `params` itself if they agree there in float64 (what fails is float32 alone),
-    or if nothing smaller fails.
+    candidate raises, and whether one side has a NaN where the other has none, stays as it was, too. `params` itself if
+    they agree there in float64 (what fails is float32 alone), or if nothing smaller fails.
     """
     forced = True
 
-    def raises_there(smaller: Mapping[str, Any]) -> bool:
-        """Whether the candidate raises on an input on which the sides differ."""
+    def kind_there(smaller: Mapping[str, Any]) -> tuple[bool, bool]:
+        """In which way the sides differ on an input."""
         trial = open_trial(component, smaller, reference, candidate, ctx, forced=forced, spread=1)
         if trial.reference.error or trial.low.error or trial.agrees():
             raise _Agrees
-        return trial.last[0].error is not None
+        (own,) = trial.last
+        return own.error is not None, _has_nan(own.tree) != _has_nan(trial.reference.tree)
 
     best = dict(params)
     try:
-        raises = raises_there(best)
+        kind = kind_there(best)
     except _Agrees:
         forced = False
         try:
-            raises = raises_there(best)
+            kind = kind_there(best)
         except _Agrees:
             return best
     tried = 0
@@ -55,7 +58,7 @@ def smallest_failing(
             continue
         tried += 1
         try:
-            if raises_there(best | {name: size}) == raises:
+            if kind_there(best | {name: size}) == kind:
                 best[name] = size
         except Exception:  # noqa: BLE001 - not an input of this component
             continue
@@ -64,6 +67,10 @@ def smallest_failing(
 
 class _Agrees(Exception):
     """Both sides agree on an input, or the reference refuses it."""
+
+
+def _has_nan(tree: Mapping[str, Any]) -> bool:
+    return any(isinstance(leaf, Tensor) and bool(leaf.isnan().any()) for leaf in tree.values())
 
 
 def _smaller(params: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

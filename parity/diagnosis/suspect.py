@@ -24,7 +24,14 @@ _FAMILIES = {
 }  # fmt: skip
 
 _RESEMBLES = 0.6
-"""Share of equal text above which two lines with a single operand are taken for the same formula."""
+"""Share of equal text above which two lines with a single operand are taken for the same formula: renamed variables
+leave more than half of a short line standing, another formula seldom does. It only orders what to look at."""
+
+_SAME_CONSTANT = 1e-12
+"""A number of the text and what is computed with differ by at most one rounding, as in 1 - 0.995."""
+
+_SAME_OPERAND = 1e-11
+"""Operands of both sides went through some roundings of float64 before; a difference in what is meant is far larger."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ def blame_constant(parting: Parting, other: Event, mine: Unknown) -> Blame | Non
         for site in mine.own.trace.lines:
             for text in re.findall(r"(?<![\w.])\d+\.?\d*(?:[eE][-+]?\d+)?", site.text):
                 number = float(text)
-                told = any(abs(number - c) <= 1e-12 * abs(c) for c in (constant, 1 - constant, -constant))
+                told = any(abs(number - c) <= _SAME_CONSTANT * abs(c) for c in (constant, 1 - constant, -constant))
                 if told and not is_simple(np.array([number])).all():
                     return Blame(site, f"{text} in it makes {constant:.6g} where the reference has {right:.6g}", other)
     return None
@@ -171,7 +178,8 @@ def _alike(own: Operand, other: Operand) -> bool:
     left, right = np.unique(own.numbers), np.unique(other.numbers)
     if not len(left) or not len(right):
         return len(left) == len(right)
-    near = np.abs(left[:, None] - right[None, :]) <= 1e-11 * np.maximum(np.abs(left[:, None]), np.abs(right[None, :]))
+    larger = np.maximum(np.abs(left[:, None]), np.abs(right[None, :]))
+    near = np.abs(left[:, None] - right[None, :]) <= _SAME_OPERAND * larger
     near |= np.isnan(left)[:, None] & np.isnan(right)[None, :]
     return bool(near.any(axis=0).all() and near.any(axis=1).all())
 

@@ -62,7 +62,7 @@ def value_of(thing: Any) -> Value | None:
 
 def is_simple(numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Numbers that turn up anywhere and so tell nothing: 0, 1, small integers and simple binary fractions."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         scaled = numbers * _SIMPLE
     simple: NDArray[np.bool_] = (np.abs(numbers) <= _SIMPLE) & (scaled == np.floor(scaled))
     return simple
@@ -77,15 +77,14 @@ class Numbers:
         slack = np.concatenate([s for _, s in pairs]) if pairs else np.empty(0)
         self.has_nan = bool(np.isnan(numbers).any())
         finite = np.isfinite(numbers)
-        order = np.argsort(numbers[finite], kind="stable")
-        self._numbers, self._slack = numbers[finite][order], slack[finite][order]
+        numbers, slack = numbers[finite], slack[finite]
+        self._from, self._to = np.sort(numbers - slack), np.sort(numbers + slack)
 
     def hold(self, numbers: NDArray[np.float64], slack: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Of each number, whether one of these lies within the slack of both."""
-        found = np.zeros(len(numbers), dtype=bool)
-        if len(self._numbers):
-            place = np.searchsorted(self._numbers, numbers)
-            for shift in (-2, -1, 0, 1):
-                near = np.clip(place + shift, 0, len(self._numbers) - 1)
-                found |= np.abs(self._numbers[near] - numbers) <= self._slack[near] + slack
-        return np.where(np.isnan(numbers), self.has_nan, found)
+        # An interval meets [low, high] if it begins before high and does not end before low; one that ends before low
+        # has begun before high as well.
+        with np.errstate(invalid="ignore"):
+            begun = np.searchsorted(self._from, numbers + slack, side="right")
+            ended = np.searchsorted(self._to, numbers - slack, side="left")
+        return np.where(np.isnan(numbers), self.has_nan, begun > ended)

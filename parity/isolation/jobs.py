@@ -27,6 +27,9 @@ Explain = Literal["nothing", "unexpected", "disagreement"]
 _SECONDS_FOR_KNOWN = 5.0
 """Time to look for a change that helps where the ledger explains the difference anyway."""
 
+_MOST_KNOWN = 2
+"""Known differences of one component that are looked at, each alone, where several act."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -115,11 +118,16 @@ def _pinned(job: Job, session: Session) -> list[Any]:
 
 def _explanation(chosen: Component, result: ComponentResult, candidate: Candidate, session: Session) -> dict[str, Any]:
     from parity.diagnosis.explain import explain
+    from parity.diagnosis.known import explain_known
 
     shown = result.unexpected or result.worst
-    side = candidate.side
+    sides, ctx = (chosen, shown.params, session.reference), session.context
+    if not result.unexpected:
+        return explain_known(
+            *sides, candidate, shown.known, ctx, seconds=_SECONDS_FOR_KNOWN, most=_MOST_KNOWN
+        )  # fmt: skip
     known = tuple(e.name for e in reaching(candidate.known, chosen.name) if e.covers(shown.params))
-    if result.unexpected and known and candidate.without:
+    side = candidate.side
+    if known and candidate.without:
         side = candidate.without(known)  # as it was judged: what the ledger explains is turned off
-    seconds = 20.0 if result.unexpected else _SECONDS_FOR_KNOWN
-    return explain(chosen, shown.params, session.reference, side, session.context, seconds=seconds)
+    return explain(*sides, side, ctx)

@@ -15,7 +15,7 @@ def sequence(text):
         kind, digest = word.split(":")
         what = "reseed" if kind.endswith("seed") else "draw"
         shape = () if what == "reseed" else (3,)
-        generator = "numpy" if kind.startswith("numpy") else "torch"
+        generator = "numpy" if kind.startswith("numpy") else "an own torch" if kind.startswith("own") else "torch"
         events.append(DrawEvent(index, what, kind, kind, shape, "float32", generator, digest, None, None))
     return events
 
@@ -101,3 +101,17 @@ def test_every_event_of_short_sequences_stands_in_exactly_one_row_in_order(left,
     drawn = [[event.digest + event.kind for event in side if event.what == "draw"] for side in (reference, candidate)]
     assert (alignment.parting is None) == (drawn[0] == drawn[1])
     assert alignment.parting is None or alignment.parting.mark != "same"
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "aside", "parted_at"),
+    [
+        ("own:a own:b normal:c", "own:a normal:c", True, 1),
+        ("own:a own:b normal:c", "own:a normal:d", False, 2),
+        ("own:a normal:c", "own:b normal:c", False, 0),
+        ("normal:a normal:b", "normal:a", False, 1),
+    ],
+)
+def test_a_draw_more_from_a_generator_of_its_own_comes_last_among_the_partings(reference, candidate, aside, parted_at):
+    found = align(sequence(reference), sequence(candidate))
+    assert (found.aside, found.parted_at) == (aside, parted_at)

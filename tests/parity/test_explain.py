@@ -118,6 +118,19 @@ def test_an_error_shows_the_draws_before_it():
     assert [row["mark"] for row in found["draws"]["rows"]] == ["other"]
 
 
+def test_a_library_that_draws_and_throws_away_is_not_blamed():
+    def thrown(x):
+        own = torch.Generator().manual_seed(1)
+        torch.rand(2, generator=own)
+        return x * 3
+
+    found = explained(Toy("c", lambda x: x * 3), Toy("r", thrown))
+    assert found["sentence"].startswith("The sides agree")
+    found = explained(Toy("c", lambda x: x * 3.1), Toy("r", thrown))
+    assert "from a generator of its own only the reference has" in found["sentence"]
+    assert "which moves no other draw" in found["sentence"]
+
+
 def test_what_cannot_be_judged_is_said():
     found = explain(component(), {"n": "many", "seed": 0}, REFERENCE, REFERENCE, CONTEXT)
     assert found["sentence"].startswith("The input could not be judged: TypeError: ")

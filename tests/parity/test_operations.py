@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
+import pathlib
+import re
+import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
@@ -15,7 +20,9 @@ import torch
 from hypothesis import strategies as st
 
 from parity.components.base import Component, Context
+from parity.diagnosis import trace as tracing
 from parity.diagnosis.operations import locate
+from parity.diagnosis.repair.graft import guarded
 from parity.diagnosis.smallest import smallest_failing
 
 REFERENCE = """
@@ -170,6 +177,27 @@ def test_nothing_is_claimed_to_help_where_no_small_change_does(tmp_path: Path) -
     found = _locate(tmp_path, wrong, seconds=2)
     assert found is not None
     assert "in place of" not in found["sentence"]
+    assert re.search(r"of \d+ small changes of the candidate none makes both sides agree \(.+\)", found["sentence"])
+
+
+def test_a_search_that_time_ends_says_so(tmp_path: Path) -> None:
+    right, wrong = FAULTS["a clamp"]
+    found = _locate(tmp_path, CANDIDATE.replace(right, wrong), seconds=1e-9)
+    assert found is not None
+    assert "in place of" not in found["sentence"]
+    changed = CANDIDATE.replace("return torch.addcmul(away, deviation, noise)", "return torch.sin(noise) * 3.7")
+    found = _locate(tmp_path, changed, seconds=0.5)
+    assert found is not None
+    assert "(the time for it ended)" in found["sentence"]
+
+
+def test_nothing_is_claimed_of_a_trace_that_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_MOST", 5)
+    right, wrong = FAULTS["a missing factor 2"]
+    found = _locate(tmp_path, CANDIDATE.replace(right, wrong), seconds=0)
+    assert found is not None
+    assert found["sentence"] == "a trace was cut, as it has too many operations: where the values part is not said"
+    assert found["reference"] is found["candidate"] is None
 
 
 def test_tracing_leaves_no_change_in_the_code_of_either_side(tmp_path: Path) -> None:
@@ -193,6 +221,31 @@ def test_a_changed_line_can_neither_write_files_nor_run_forever(tmp_path: Path) 
     assert kept.read_text(encoding="utf-8") == "precious"
 
 
+@pytest.mark.parametrize("touch", ["pathlib.Path(PATH).touch()", "os.open(PATH, os.O_WRONLY | os.O_CREAT)"])
+def test_a_changed_line_makes_no_file_by_any_way_of_opening_one(tmp_path: Path, touch: str) -> None:
+    made = tmp_path / "made"
+    with guarded(5.0), pytest.raises(PermissionError, match="a changed line may not do this: open"):
+        exec(touch, {"pathlib": pathlib, "os": os, "PATH": str(made)})
+    assert not made.exists()
+    with guarded(5.0):
+        assert Path(__file__).read_text(encoding="utf-8")
+
+
+def test_an_alarm_that_was_set_before_still_comes_at_its_time() -> None:
+    came: list[float] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: came.append(time.monotonic()))
+    try:
+        started = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.4)
+        with guarded(5.0):
+            time.sleep(0.3)
+        remaining = signal.getitimer(signal.ITIMER_REAL)[0]
+        assert 0 < remaining <= 0.4 - 0.3 + 1e-3 or time.monotonic() - started > 0.4
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_outside_the_main_thread_the_traces_decide_alone(tmp_path: Path) -> None:
     right, wrong = FAULTS["a missing factor 2"]
     found: list[Any] = []
@@ -209,3 +262,12 @@ def test_the_input_is_made_as_small_as_it_still_fails(tmp_path: Path) -> None:
     smallest = smallest_failing(FORWARD, PARAMS, sides(REFERENCE), sides(CANDIDATE.replace(right, wrong)), CONTEXT)
     assert smallest == {"rows": 4, "dim": 3, "steps": 4, "seed": 1}
     assert smallest_failing(FORWARD, PARAMS, sides(REFERENCE), sides(CANDIDATE), CONTEXT) == PARAMS
+
+
+def test_an_input_with_a_nan_is_not_made_into_one_without(tmp_path: Path) -> None:
+    line = "    x_t = noised(x_high, x_low, t, mean, variance, noise)\n"
+    nan = line + "    x_t = x_t / 0.0 * 0.0 if len(x_t) > 5 else x_t * 1.5\n"
+    sides: Callable[[str], Any] = lambda text: _side(_module(tmp_path, text))  # noqa: E731
+    params = PARAMS | {"rows": 12}
+    smallest = smallest_failing(FORWARD, params, sides(REFERENCE), sides(CANDIDATE.replace(line, nan)), CONTEXT)
+    assert smallest["rows"] == 8

@@ -4,6 +4,6 @@ Mutation-based fault localisation: each executed line is changed in small ways, 
 again. A change that removes the whole difference on every input tried names the line, and what to write there.
 """
 
-from parity.diagnosis.repair.search import Repair, search_repair
+from parity.diagnosis.repair.search import Repair, Search, search_repair
 
-__all__ = ["Repair", "search_repair"]
+__all__ = ["Repair", "Search", "search_repair"]

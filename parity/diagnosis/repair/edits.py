@@ -194,6 +194,10 @@ def _has_value(part: _Part, scope: Scope) -> bool:
     return not (isinstance(holder, ast.Attribute | ast.FormattedValue) or _is_callee(part))
 
 
+def _is_condition(part: _Part) -> bool:
+    return part.name == "test" or isinstance(part.holder, ast.BoolOp | ast.UnaryOp)
+
+
 def _is_callee(part: _Part) -> bool:
     return isinstance(part.holder, ast.Call) and part.name == "func"
 
@@ -233,7 +237,8 @@ def _attributes(part: _Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     node = part.node
     assert isinstance(node, ast.Attribute)
     base = ast.unparse(node.value)
-    rank = 2 if base in scope.modules or _is_callee(part) else 1
+    # Another flag in a condition may help by accident: whatever it turns on or off, turning it over says more.
+    rank = 2 if base in scope.modules or _is_callee(part) or _is_condition(part) else 1
     for name in scope.attributes.get(base, ()):
         if name != node.attr:
             yield ast.Attribute(node.value, name, ast.Load()), rank

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import gc
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType
@@ -28,6 +30,10 @@ _HARMLESS = (
     "os.putenv",
     "os.unsetenv",
 )
+
+
+_CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+"""Flags by which a file is opened to be changed."""
 
 
 class CannotGraft(Exception):
@@ -91,6 +97,7 @@ def guarded(seconds: float) -> Iterator[None]:
 
     _install()
     previous = signal.signal(signal.SIGALRM, stop)
+    started = time.monotonic()
     remaining = signal.setitimer(signal.ITIMER_REAL, seconds)[0]
     _Guard.thread = threading.get_ident()
     try:
@@ -99,8 +106,8 @@ def guarded(seconds: float) -> Iterator[None]:
         _Guard.thread = None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-        if remaining:
-            signal.setitimer(signal.ITIMER_REAL, remaining)
+        if remaining:  # somebody else's alarm, which was not to wait for this
+            signal.setitimer(signal.ITIMER_REAL, max(remaining - (time.monotonic() - started), 1e-6))
 
 
 class _Guard:
@@ -115,7 +122,7 @@ def _install() -> None:
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if _Guard.thread is None or threading.get_ident() != _Guard.thread:
         return
-    opens = event == "open" and isinstance(arguments[1], str) and bool(set(arguments[1]) & set("wax+"))
+    opens = event == "open" and bool(set(arguments[1] or "") & set("wax+") or (arguments[2] or 0) & _CHANGES)
     if opens or (event.startswith(_WRITING) and event not in _HARMLESS):
         raise PermissionError(f"a changed line may not do this: {event}")
 

@@ -22,14 +22,16 @@ from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
 from parity.diagnosis.site import Site, site_at
 from parity.outcome import Outcome
 
-__all__ = ["Repair", "search_repair"]
+__all__ = ["Repair", "Search", "search_repair"]
 
 Kinds = Mapping[tuple[str, str], Mapping[str, str]]
 """By file and function, what kind of thing each local name held."""
 
+_MOST = 4_000
+"""Changes tried; what decides is counted, so that a busy machine finds what an idle one does. Time is the ceiling."""
 
 _LONGER = 150
-"""Changes tried after the first that helps, in case a smaller one helps as well."""
+"""Changes tried after the first that helps, in case a likelier or smaller one helps as well."""
 
 _INERT = 6
 """Changes of one statement that change nothing that comes out, after which it is left alone."""
@@ -49,17 +51,33 @@ class Change:
 class Repair:
     """A change that makes both sides agree: `before` at `site` replaced by `after`.
 
-    All of `inputs` inputs agree with it. It was the `tried`-th change that was run.
+    All of `inputs` inputs agree with it.
     """
 
     site: Site
     before: str
     after: str
     inputs: int
-    tried: int
 
     def __str__(self) -> str:
         return f"with `{self.after}` in place of `{self.before}` both sides agree on all of {self.inputs} inputs"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What came of it: the repair, if one was found; how many changes were tried, and why no more were."""
+
+    repair: Repair | None
+    tried: int
+    ended: str
+    """`found`, `all tried`, `enough tried` or `time`."""
+
+    def __str__(self) -> str:
+        """Empty where a repair was found, or nothing was searched."""
+        if self.repair is not None or not self.tried:
+            return ""
+        why = "the time for it ended" if self.ended == "time" else self.ended
+        return f"of {self.tried} small changes of the candidate none makes both sides agree ({why})"
 
 
 def search_repair(
@@ -69,31 +87,36 @@ def search_repair(
     kinds: Kinds,
     *,
     seconds: float,
-) -> Repair | None:
-    """The smallest change found, within `seconds`, by which the candidate agrees on all inputs.
+) -> Search:
+    """The likeliest, then smallest, change found within `seconds` by which the candidate agrees on all inputs.
 
-    `trials`: one per input; the first is the one that fails now. `tiers`: lines to try, most suspicious first. None if
-    it agrees as it is, if nothing was found in time, or outside a process's main thread, where a change that never
-    ends could not be stopped.
+    `trials`: one per input; the first is the one that fails now. `tiers`: lines to try, most suspicious first. Nothing
+    is tried if it agrees as it is, or outside a process's main thread, where a change that never ends could not be
+    stopped.
     """
     if not trials or threading.current_thread() is not threading.main_thread():
-        return None
+        return Search(None, 0, "all tried")
     end = time.monotonic() + seconds
     started = time.monotonic()
     if trials[0].agrees():
-        return None
+        return Search(None, 0, "all tried")
     attempt = _Attempt(trials, max(1.0, 10 * (time.monotonic() - started)))
     found: list[tuple[int, Change]] = []
-    for tried, change in enumerate(_in_order(tiers, words, kinds), 1):
-        if time.monotonic() > end or (found and tried > found[0][0] + _LONGER):
+    ended = "all tried"
+    for place, change in enumerate(_in_order(tiers, words, kinds)):
+        if time.monotonic() > end:
+            ended = "time"
+        elif attempt.count >= _MOST or (found and place > found[0][0] + _LONGER):
+            ended = "enough tried"
+        if ended != "all tried":
             break
         if attempt.helps(change):
-            found.append((tried, change))
+            found.append((place, change))
     if not found:
-        return None
-    tried, best = min(found, key=lambda one: one[1].edit.size)
+        return Search(None, attempt.count, ended)
+    best = min((change for _, change in found), key=lambda change: (change.edit.rank, change.edit.size))
     site = site_at(best.path, best.edit.line, best.function)
-    return Repair(site, best.edit.before, best.edit.after, len(trials), tried)
+    return Search(Repair(site, best.edit.before, best.edit.after, len(trials)), attempt.count, "found")
 
 
 class _Attempt:
@@ -105,12 +128,15 @@ class _Attempt:
         self._grafter = Grafter()
         self._before = trials[0].last[0]
         self._inert: Counter[tuple[str, int]] = Counter()
+        self.count = 0
+        """Changes run so far."""
 
     def helps(self, change: Change) -> bool:
         """Whether the candidate agrees everywhere with this change in it."""
         place = change.path, change.statement
         if self._inert[place] >= _INERT:
             return False
+        self.count += 1
         first, *others = self._trials
         if not self._agrees(change, first):
             if self._inert[place] >= 0 and first.last and _same_outcome(first.last[0], self._before):
