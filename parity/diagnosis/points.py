@@ -29,13 +29,13 @@ def located(
     """The `operations` part of an explanation: a sentence, and for each side the point where it parts.
 
     `here` and `facing`: the candidate's operation and the reference's. `blame`: the line to look at, if it is another
-    one. A change that makes both sides agree decides over what the traces blame; where it stands elsewhere, the
+    one. A change that makes both sides agree decides over what the traces blame; where it stands in another function, the
     reference's operation that the traces held against theirs is not shown. `cut`: a trace was too long to keep.
     """
     repair = search.repair
     if repair is not None:
         accused = [*(here.chain if here else ()), *([blame.site] if blame else [])]
-        if all((site.path, site.line) != (repair.site.path, repair.site.line) for site in accused):
+        if all((site.path, site.function) != (repair.site.path, repair.site.function) for site in accused):
             facing = None
         blame = Blame(repair.site, str(repair))
     points = {

@@ -30,6 +30,9 @@ Kinds = Mapping[tuple[str, str], Mapping[str, str]]
 _MOST = 4_000
 """Changes tried; what decides is counted, so that a busy machine finds what an idle one does. Time is the ceiling."""
 
+_PATIENCE = 4
+"""Times the seconds of computing that may pass on the clock, on a busy machine or with code that waits."""
+
 _LONGER = 150
 """Changes tried after the first that helps, in case a likelier or smaller one helps as well."""
 
@@ -88,7 +91,7 @@ def search_repair(
     *,
     seconds: float,
 ) -> Search:
-    """The likeliest, then smallest, change found within `seconds` by which the candidate agrees on all inputs.
+    """The likeliest, then smallest, change found in `seconds` of computing by which the candidate agrees on all inputs.
 
     `trials`: one per input; the first is the one that fails now. `tiers`: lines to try, most suspicious first. Nothing
     is tried if it agrees as it is, or outside a process's main thread, where a change that never ends could not be
@@ -96,7 +99,7 @@ def search_repair(
     """
     if not trials or threading.current_thread() is not threading.main_thread():
         return Search(None, 0, "all tried")
-    end = time.monotonic() + seconds
+    end, latest = time.thread_time() + seconds, time.monotonic() + _PATIENCE * seconds
     started = time.monotonic()
     if trials[0].agrees():
         return Search(None, 0, "all tried")
@@ -104,7 +107,7 @@ def search_repair(
     found: list[tuple[int, Change]] = []
     ended = "all tried"
     for place, change in enumerate(_in_order(tiers, words, kinds)):
-        if time.monotonic() > end:
+        if time.thread_time() > end or time.monotonic() > latest:
             ended = "time"
         elif attempt.count >= _MOST or (found and place > found[0][0] + _LONGER):
             ended = "enough tried"
