@@ -29,8 +29,8 @@ def located(
     """The `operations` part of an explanation: a sentence, and for each side the point where it parts.
 
     `here` and `facing`: the candidate's operation and the reference's. `blame`: the line to look at, if it is another
-    one. A change that makes both sides agree decides over what the traces blame; where it stands in another function, the
-    reference's operation that the traces held against theirs is not shown. `cut`: a trace was too long to keep.
+    one. A change that makes both sides agree decides over what the traces blame; where it stands in another function,
+    the reference's operation that the traces held against theirs is not shown. `cut`: a trace was too long to keep.
     """
     repair = search.repair
     if repair is not None:
