@@ -21,6 +21,9 @@ _ROUNDINGS = 64
 _MARGIN = 32
 """Twice the policy's margin for float64: values on the way are moved by more than outputs, and few runs sample them."""
 
+_UNTOLD = 0.1
+"""Share of a value's largest number: what rounding moves by more was never computed (unwritten memory)."""
+
 _FIRSTS = 1e-9
 """How near, relatively, first numbers lie that are compared in full: far above the errors of float64."""
 
@@ -39,12 +42,14 @@ class Traced:
         self.values: dict[str, Value] = {}
         self.slack: dict[str, NDArray[np.float64]] = {}
         self._made_by: dict[str, list[Event]] = defaultdict(list)
+        moved = [_operations(trace) for trace in self.moved]
+        places = {event.index: place for place, event in enumerate(_operations(self.trace))}
         for event in self.trace.events:
             for value in event.inputs:
                 self._keep(value)
             for k, value in enumerate(event.outputs):
                 self._made_by[value.digest].append(event)
-                self._keep(value, (_same_place(trace, event, k) for trace in self.moved))
+                self._keep(value, (_same_place(there, event, places.get(event.index), k) for there in moved))
         arguments = (value for call in self.trace.calls for value in call.arguments.values())
         for value in [*self.trace.inputs.values(), *self.trace.outputs.values(), *arguments]:
             self._keep(value)
@@ -75,16 +80,25 @@ class Traced:
             slack = _ROUNDINGS * EPS64 * np.abs(value.numbers) if slack is None else slack
         for other in moved:
             if other is not None and other.numbers.shape == value.numbers.shape:
-                with np.errstate(invalid="ignore"):
-                    slack = np.fmax(slack, _MARGIN * EPS64 / EPS32 * np.abs(other.numbers - value.numbers))
+                with np.errstate(invalid="ignore", over="ignore"):
+                    moved_by = _MARGIN * EPS64 / EPS32 * np.abs(other.numbers - value.numbers)
+                    told = moved_by <= _UNTOLD * np.abs(value.numbers).max(
+                        initial=0.0, where=np.isfinite(value.numbers)
+                    )
+                    slack = np.fmax(slack, np.where(told, moved_by, 0.0))
         self.slack[value.digest] = np.where(np.isfinite(slack), slack, 0.0)
 
 
-def _same_place(trace: Trace, event: Event, output: int) -> Value | None:
+def _operations(trace: Trace) -> list[Event]:
+    """What reached the dispatcher: that much the traces of runs that were moved have too, without lines."""
+    return [event for event in trace.events if event.operation != "line"]
+
+
+def _same_place(moved: Sequence[Event], event: Event, place: int | None, output: int) -> Value | None:
     """The value that stands where this one does in a trace of the same code, as long as both went the same way."""
-    if event.index >= len(trace.events):
+    if place is None or place >= len(moved):
         return None
-    there = trace.events[event.index]
+    there = moved[place]
     return there.outputs[output] if there.operation == event.operation and len(there.outputs) > output else None
 
 

@@ -118,6 +118,8 @@ class _Operations(TorchDispatchMode):
         result = func(*args, **kwargs)
         constants = [float(leaf) for leaf in leaves if isinstance(leaf, float | int) and not isinstance(leaf, bool)]
         name = func._schema.name.removeprefix("aten::")
+        if "empty" in name:
+            return result  # memory that nobody has written yet holds no numbers
         written = [argument for argument in _written(func, args, kwargs) if argument is not result]
         made = _values([t for t in [*tree_leaves(result), *written] if isinstance(t, Tensor)])
         self._trace.add(name, inputs, list(dict.fromkeys(made)), constants, self._chain() if self._trace.sites else ())
