@@ -102,12 +102,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of sides from elsewhere only the components are judged: the other checks are about the packages in this tree."""
-    if config.stash[_SESSION].in_tree:
-        return
-    kept = [item for item in items if "compared" in getattr(item, "fixturenames", ())]
+    """Only what the options choose. Of sides from elsewhere only the components are judged: the other checks are about
+    the packages in this tree.
+    """
+    session = config.stash[_SESSION]
+    kept = [
+        item
+        for item in items
+        if _is_chosen(item, session) and (session.in_tree or "compared" in getattr(item, "fixturenames", ()))
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _is_chosen(item: pytest.Item, session: Session) -> bool:
+    """Whether the options leave anything for a test to be about."""
+    empty = any(str(mark.kwargs.get("reason", "")).startswith("got empty parameter set") for mark in
+                item.iter_markers("skip"))  # fmt: skip
+    names = {c.name for c in session.components}
+    about = [mark.args for mark in item.iter_markers("about")]
+    return not empty and all(name in names and set(rest) <= set(session.profiles) for name, *rest in about)
 
 
 @pytest.fixture(scope="session")

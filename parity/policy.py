@@ -39,9 +39,9 @@ class Policy:
     """One float32 run samples the amplification, it does not bound it; 16 covers an unlucky sample. The smallest
     planted term of interest (1e-10) is 4e5 units of float64 rounding, so this costs no power."""
 
-    ulps64: float = 128.0
-    """As `ulps32`, with room for what float64 runs contain: reductions of a few hundred terms, and a schedule (`sin`)
-    made of 1.0075 to the power of up to T = 1000, whose last bit the power multiplies."""
+    ulps64: float = 1024.0
+    """As `ulps32`, with room for a schedule's end: 1 - m_t is 0.001 to 0.0075 there and so holds m_t's last bits 134 to
+    1000 times enlarged. The smallest term of interest (1e-10) is 4e5 units: this costs no power."""
 
     def is_exact(self, name: str) -> bool:
         """Whether the output `name` must be equal to the bit."""

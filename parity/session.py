@@ -81,7 +81,7 @@ class Session:
         return [
             f"parity: {self.reference.version} against {self._candidate_line()}, {names}",
             f"task: {self.task_note}",
-            f"conditions: seed {self.seed}, {self.examples} inputs per component, {dtype}, "
+            f"conditions: seed {self.seed}, each component's examples and up to {self.examples} drawn inputs, {dtype}, "
             f"{self.context.device}, {torch.get_num_threads()} thread(s)",
             f"versions: {torch_line}",
             *self.notes,

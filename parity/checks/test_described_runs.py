@@ -12,13 +12,7 @@ from parity.outcome import Outcome, run
 from parity.session import Session
 from parity.sides import load_side
 
-
-@pytest.fixture(autouse=True)
-def chosen(parity_session: Session) -> None:
-    """Only where the options choose whole runs of the described profile."""
-    names = {c.name for c in parity_session.components}
-    if "training" not in names or "described" not in parity_session.profiles:
-        pytest.skip("not chosen by the options")
+pytestmark = pytest.mark.about("training", "described")
 
 
 def _train(session: Session, on: list[str], **changes: Any) -> Outcome:

@@ -85,10 +85,9 @@ def test_the_switch_alone_causes_a_difference_in_the_stage_that_owns_it(
     assert all(result.origin in owned.causes for result in inherited)
 
 
+@pytest.mark.about("training")
 def test_the_ledger_explains_every_stage_that_causes_a_difference(parity_session: Session) -> None:
     """On the session's own task, in every profile: nothing but what the ledger explains."""
-    if "training" not in {component.name for component in parity_session.components}:
-        pytest.skip("not chosen by the options")
     rows = stages_of(parity_session)
     assert {row["profile"] for row in rows} == set(parity_session.profiles)
     assert [row for row in rows if not row["ok"]] == []

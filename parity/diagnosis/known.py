@@ -62,7 +62,11 @@ def explain_known(
         rest = ", ".join(acting[len(shown) :])
         told.append(f"{rest} act as well: `parity explain --profile aligned --on NAME` looks at one.")
     located = next(((name, one["operations"]) for name, one in found.items() if one["operations"]), None)
-    operations = located[1] | {"sentence": f"with {located[0]} alone: {located[1]['sentence']}"} if located else None
+    if located is not None:
+        name, found_there = located
+        operations = found_there | {"sentence": f"with {name} alone: {found_there['sentence']}", "alone": name}
+    else:
+        operations = None
     return {"sentence": " ".join(told), "draws": _draws(*sides, candidate.side, ctx), "operations": operations}
 
 

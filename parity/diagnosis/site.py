@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FrameType
 
-__all__ = ["Site", "call_chain", "call_site", "is_own", "site_at", "surrounding"]
+__all__ = ["Site", "call_chain", "call_site", "is_own", "outermost", "site_at", "surrounding"]
 
 _OWN = ("reference_root", "ggfm")
 """Packages that are a side's own code even where they are installed. So is all code that is not installed."""
@@ -66,6 +66,15 @@ def site_at(file: str, line: int, function: str) -> Site:
 def is_own(code: CodeType) -> bool:
     """Whether a function is a side's own code."""
     return _kind(code.co_filename) == "own"
+
+
+def outermost(frame: FrameType) -> CodeType:
+    """Of the side's own functions on the stack of one of them, the one that parity or an adapter called."""
+    found, outer = frame.f_code, frame.f_back
+    while outer is not None and (kind := _kind(outer.f_code.co_filename)) != "parity":
+        found = outer.f_code if kind == "own" else found
+        outer = outer.f_back
+    return found
 
 
 def surrounding(site: Site, lines: int = 3) -> list[tuple[int, str]]:

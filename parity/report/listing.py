@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from parity.report.data.sources import PARTS
 
 __all__ = ["listings"]
 
 _LINES = {True: 50, False: 90}
 """Lines shown of a side, where it agrees and where it does not; a marked function is always shown."""
+
+_CHECKS = re.compile(r"_*(check|require|validate|ensure|refuse|assert)(_|$)")
+"""Names of functions that look at arguments and compute nothing."""
 
 Marks = dict[tuple[str, int], str]
 
@@ -19,7 +25,9 @@ def listings(
     """Per side: `functions` (each `file`, `function`, `marked` and `lines`: number, text, why it is marked, whether it
     ran) and `omitted`, the number of further functions that ran.
 
-    First the functions with a marked line, then those that the fewest components run.
+    First the functions with a marked line; then what the component calls itself, the last call first, as what comes
+    before prepares it, but for those of a line or two; then what those call, and what the objects are made with: what
+    the fewest components run first. Checks of arguments last.
     """
     sides: dict[str, dict[str, Any]] = {}
     rows, mine = (sources or {}).get("executed", ()), (result["profile"], result["component"])
@@ -28,13 +36,22 @@ def listings(
     agrees = result["ok"] and not result["known"]
     for side in ("reference", "candidate"):
         marks = dict(_marks(result["explanation"], side))
-        ran = {f["key"]: set(f["ran"]) for f in row.get(side, ()) if f["key"] in texts}
-        shown = [_listing(texts[key], lines, marks) for key, lines in ran.items()]
-        order = sorted(range(len(shown)), key=lambda k: (not shown[k]["marked"], rarity[list(ran)[k]], k))
+        ran = [f for f in row.get(side, ()) if f["key"] in texts]
+        shown = [_listing(texts[f["key"]], set(f["ran"]), marks) for f in ran]
+        ranks = [(not f["marked"], *_rank(f, ran[k], rarity[ran[k]["key"]], k)) for k, f in enumerate(shown)]
+        order = sorted(range(len(shown)), key=ranks.__getitem__)
         sides[side] = _cut([shown[k] for k in order], _LINES[agrees])
         there = {(function["file"], line[0]) for function in shown for line in function["lines"]}
         sides[side]["functions"][:0] = _elsewhere(result["explanation"], side, marks, there)
     return sides
+
+
+def _rank(shown: Mapping[str, Any], ran: Mapping[str, Any], rarity: int, k: int) -> tuple[int, ...]:
+    """The lower, the more a function says about the component that ran it."""
+    called, short = ran.get("part") == "called", len(ran["ran"]) <= 2
+    part = PARTS.index(ran["part"]) if ran.get("part") else 0
+    check = bool(_CHECKS.match(shown["function"].rpartition(".")[2]))
+    return check, part, short if called else rarity, -k if called else k
 
 
 def _cut(functions: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:

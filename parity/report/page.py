@@ -22,7 +22,6 @@ COLOURS: dict[str, str] = {
     Verdict.IDENTICAL: "#1a7f4b",
     Verdict.REFUSED: "#1a7f4b",
     Verdict.ROUNDING: "#4c7d35",
-    Verdict.DISTRIBUTION: "#1f7480",
     Verdict.UNSTABLE: "#8f6a00",
     Verdict.RANDOMNESS: "#2f6bb3",
     Verdict.DISTRIBUTION: "#5b5fb0",
@@ -35,7 +34,6 @@ COLOURS: dict[str, str] = {
 MEANINGS: dict[str, str] = {
     Verdict.IDENTICAL: "equal to the bit, same randomness, same side effects",
     Verdict.ROUNDING: "float64 agrees; the float32 error is the reference's own",
-    Verdict.DISTRIBUTION: "the draws differ by design and follow one law, by statistical tests",
     Verdict.UNSTABLE: "float64 agrees; float32 is worse than the reference's",
     Verdict.RANDOMNESS: "the draws differ; with equal draws the values agree",
     Verdict.DISTRIBUTION: "draws differ by design; their law agrees",
@@ -62,7 +60,7 @@ def render(document: Mapping[str, Any]) -> Rendered:
     results = whole["results"]
     tolerance = tolerance_plot(whole)
     plots = [*([tolerance] if tolerance else []), *whole["plots"], *((whole["runs"] or {}).get("plots") or [])]
-    svgs = {id(plot): drawn(plot) for plot in plots}
+    svgs = {id(plot): _drawn(plot, whole["notices"]) for plot in plots}
     shown = {
         "document": whole,
         "lead": lead(whole),
@@ -87,6 +85,17 @@ def render(document: Mapping[str, Any]) -> Rendered:
         ),
         pictures={name: svg for files in pictures.values() for name, svg in files.items()},
     )
+
+
+def _drawn(plot: Mapping[str, Any], notices: list[str]) -> list[Markup]:
+    """Its panels; none, and a notice, if what the file holds of it cannot be drawn."""
+    try:
+        return drawn(plot)
+    except Exception as error:  # noqa: BLE001 - a file from elsewhere: the rest of the page is complete
+        said = " ".join(str(error).split())[:120]
+        name = " ".join(filter(None, (plot["profile"], plot["component"], plot["title"])))
+        notices.append(f"The plot `{name}` cannot be drawn: {type(error).__name__}: {said}.")
+        return []
 
 
 def _environment(*, autoescape: bool) -> Environment:

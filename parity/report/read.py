@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from parity import __version__
-from parity.report.shape import ANYTHING, NUMBER, Maybe, fits
+from parity.report.data.sources import PARTS
+from parity.report.shape import ANYTHING, NUMBER, MapOf, Maybe, OneOf, filled, fits
 from parity.results import FORMAT
 from parity.verdict import Verdict
 
@@ -28,15 +29,18 @@ _ROW = {"mark": str, "reference": Maybe(_EVENT), "candidate": Maybe(_EVENT)}
 _EXPLANATION = {
     "sentence": str,
     "draws": Maybe({"sentence": str, "omitted": Maybe(int), "rows": [_ROW]}),
-    "operations": Maybe({"sentence": str, "reference": Maybe(_POINT), "candidate": Maybe(_POINT)}),
-}
+    "operations": Maybe({
+        "sentence": str, "reference": Maybe(_POINT), "candidate": Maybe(_POINT), "input": Maybe(dict),
+        "alone": Maybe(str),
+    }),
+}  # fmt: skip
 _ERROR = dict.fromkeys(("scale", "error32", "reference_error32", "error64", "used"), NUMBER) | {"name": str}
 _JUDGEMENT = {"reason": str, "params": dict, "draws_reference": str, "draws_candidate": str, "notes": [str]}
 _STALE = dict.fromkeys(("difference", "reason", "edit", "reproduce"), str)
 
 _RESULT: dict[str, tuple[Any, Any]] = {
     "title": (str, ""), "formula": (str, ""), "candidate": (str, ""), "ok": (bool, False), "known": ([str], []),
-    "counts": (dict, {}), "seconds": ((int, float), 0.0), "used": ([NUMBER], []), "reproduce": (str, ""),
+    "counts": (MapOf(int), {}), "seconds": ((int, float), 0.0), "used": ([NUMBER], []), "reproduce": (str, ""),
     "judgement": (_JUDGEMENT, {"reason": "why is not in the file", "params": {}, "draws_reference": "",
                                "draws_candidate": "", "notes": []}),
     "errors": ([_ERROR], []), "stale": (Maybe([_STALE]), []), "explanation": (Maybe(_EXPLANATION), None),
@@ -45,13 +49,15 @@ _RESULT: dict[str, tuple[Any, Any]] = {
 """Of each entry of a result its shape, and what stands for it where it is absent."""
 _ADDED = ("stale", "explanation", "finished", "output")
 
-_SERIES = {"label": str, "role": str, "mark": str, "x": [Maybe((int, float))], "y": [Maybe((int, float))]}
-_PANEL = {"title": str, "x": str, "y": str, "series": [_SERIES], "scales": [str], "across": [list], "ticks": [str],
-          "descending": bool, "top": Maybe((int, float))}  # fmt: skip
+_POINTS = [Maybe((int, float))]
+_SERIES = {"label": str, "role": str, "mark": str, "x": _POINTS, "y": _POINTS, "low": Maybe(_POINTS),
+           "high": Maybe(_POINTS)}  # fmt: skip
+_PANEL = {"title": str, "x": str, "y": str, "series": [_SERIES], "scales": [OneOf(("linear", "log"))],
+          "across": [list], "ticks": [str], "descending": bool, "top": Maybe((int, float))}  # fmt: skip
 _PLOT = {"kind": str, "component": str, "profile": str, "title": str, "caption": str, "panels": [_PANEL],
          "missing": Maybe(str)}  # fmt: skip
 _FUNCTION = {"file": str, "function": str, "line": int, "text": [str]}
-_RAN = [{"key": str, "ran": [int]}]
+_RAN = [{"key": str, "ran": [int], "part": Maybe(OneOf(PARTS))}]
 _STAGE = dict.fromkeys(
     ("profile", "stage", "title", "own", "forced", "standing", "reason_own", "reason_forced", "reproduce"), str
 ) | {"origin": Maybe(str), "known": Maybe([str]), "ok": Maybe(bool)}  # fmt: skip
@@ -124,12 +130,12 @@ def complete(document: Mapping[str, Any]) -> dict[str, Any]:
     for name, shape in _LISTS.items():
         given = document.get(name)
         entries = given if isinstance(given, list) else []
-        whole[name] = [entry for entry in entries if fits(entry, shape)]
+        whole[name] = [filled(entry, shape) for entry in entries if fits(entry, shape)]
         lost = len(entries) - len(whole[name])
         if lost or (given is not None and not isinstance(given, list)):
             notices.append(f"{lost or 'All'} of the entries of `{name}` cannot be read.")
     for name, shape in _SINGLE.items():
-        whole[name] = document[name] if fits(document.get(name), shape) else None
+        whole[name] = filled(document[name], shape) if fits(document.get(name), shape) else None
         if document.get(name) is not None and whole[name] is None:
             notices.append(f"The section `{name}` cannot be read.")
     functions = (whole["sources"] or {}).get("functions", {})
@@ -153,7 +159,9 @@ def _whole_result(result: Mapping[str, Any], notices: list[str]) -> dict[str, An
     whole = dict(result)
     lost = []
     for name, (shape, default) in _RESULT.items():
-        if not (name in result and fits(result[name], shape)):
+        if name in result and fits(result[name], shape):
+            whole[name] = filled(result[name], shape)
+        else:
             whole[name] = default
             if name in result or name not in _ADDED:
                 lost.append(name)

@@ -88,6 +88,7 @@ def grouped(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             "errors": [_measured(row) for row in result["errors"]],
             "case": json.dumps(result["judgement"]["params"]),
             "explain": _explain_line(result),
+            "traced": _traced_line(result),
             "why": _why(result),
             "listings": listings(result, document["sources"], rarity),
         })  # fmt: skip
@@ -146,6 +147,18 @@ def _explain_line(result: Mapping[str, Any]) -> str:
     if not result["finished"] or result["verdict"] in (*_AGREEING, Verdict.MISSING):
         return ""
     return str(result["reproduce"]).replace("parity check", "parity explain", 1)
+
+
+def _traced_line(result: Mapping[str, Any]) -> str:
+    """The line that reproduces the smaller input on which the operations were traced; empty if it is no other one."""
+    operations = (result["explanation"] or {}).get("operations") or {}
+    traced, alone = operations.get("input"), operations.get("alone")
+    if traced is None or (traced == result["judgement"]["params"] and not alone):
+        return ""
+    line = str(result["reproduce"]).replace("parity check", "parity explain", 1).partition(" --case ")[0]
+    if alone:
+        line = line.replace(f"--profile {result['profile']}", f"--profile aligned --on {alone}")
+    return f"{line} --case '{json.dumps(traced, separators=(',', ':'))}'"
 
 
 def _why(result: Mapping[str, Any]) -> list[str]:

@@ -1,12 +1,17 @@
 """Reports read back: another version, a file cut short, parts that are not what they should be."""
 
+import copy
 import json
+import random
+import re
+from functools import reduce
 
 import pytest
 
 from parity.cli import main
 from parity.report import UnreadableReport, complete, read_report, write_report
-from parity.report.shape import NUMBER, Maybe, fits
+from parity.report.page import render
+from parity.report.shape import NUMBER, MapOf, Maybe, OneOf, filled, fits
 from tests.parity.fake_report import document, explanation, plot, result, sources
 
 
@@ -142,6 +147,42 @@ def test_numbers_that_json_lacks_are_read_as_numbers(tmp_path):
     assert ">nan<" in page
 
 
+def _places(value, path=()):
+    """Every place in a document, with at most three of a list's."""
+    if path:
+        yield path
+    held = value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list) else ()
+    for key, part in held:
+        yield from _places(part, (*path, key))
+
+
+ODD = [None, 3, -1.5, "x", "inf", "nan", [], {}, True, [1, 2], {"a": 1}, float("inf"), 10**30, ""]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_one_place_of_a_file_holds_the_rest_is_shown(seed):
+    whole = document(result(), result("gp_pairs", verdict="divergent", ok=False, explanation=explanation()))
+    whole |= {"plots": [plot()], "sources": sources()}
+    places, rng = list(_places(whole)), random.Random(seed)
+    for _ in range(25):
+        broken, (*way, last) = copy.deepcopy(whole), rng.choice(places)
+        holder = reduce(lambda part, key: part[key], way, broken)
+        if rng.random() < 0.3:
+            del holder[last]
+        else:
+            holder[last] = rng.choice(ODD)
+        if isinstance(broken.get("results"), list):
+            assert "</html>" in render(broken).page, (way, last)
+
+
+def test_a_plot_that_cannot_be_drawn_is_said_and_the_rest_is_drawn():
+    good, bad = plot(), plot(title="Broken")
+    bad["panels"][0]["series"][0]["y"] = bad["panels"][0]["series"][0]["y"][:-1]
+    page = render(document(result()) | {"plots": [good, bad]}).page
+    assert re.search(r"The plot `.*Broken` cannot be drawn: ValueError", page)
+    assert page.count("<svg") >= 1
+
+
 def test_shapes():
     assert fits([1, 2.5, "nan"], [NUMBER])
     assert not fits(["many"], [NUMBER])
@@ -150,3 +191,10 @@ def test_shapes():
     assert not fits({}, {"a": int})
     assert fits(None, Maybe([int]))
     assert not fits("ab", [str])
+    assert not fits(True, int)
+    assert not fits(float("inf"), NUMBER)
+    assert fits("log", OneOf(("linear", "log")))
+    assert not fits("cubic", OneOf(("linear", "log")))
+    assert fits({"a": 1}, MapOf(int))
+    assert not fits({"a": "x"}, MapOf(int))
+    assert filled({"a": [{}]}, {"a": [{"b": Maybe(int)}]}) == {"a": [{"b": None}]}

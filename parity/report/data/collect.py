@@ -58,7 +58,7 @@ def source_data(session: Session, results: Results = ()) -> dict[str, Any]:
             for function in _executed(session, component, side, params):
                 key = f"{function['file']}:{function['line']}"
                 functions[key] = {what: function[what] for what in ("file", "function", "line", "text")}
-                row[name].append({"key": key, "ran": function["ran"]})
+                row[name].append({"key": key, "ran": function["ran"], "part": function["part"]})
         rows.append(row)
     return {"functions": functions, "executed": rows}
 

@@ -11,29 +11,35 @@ from typing import Any
 
 from parity.components import Component
 from parity.components.base import start_seed
-from parity.diagnosis.site import is_own, site_at
+from parity.diagnosis.site import is_own, outermost, site_at
 from parity.outcome import run
 from parity.session import Session
 from parity.sides import Side
 
-__all__ = ["executed"]
+__all__ = ["PARTS", "executed"]
+
+PARTS = ("called", "inner", "making")
+"""What a function is to a component, the most telling first."""
 
 
 def executed(session: Session, component: Component, side: Side, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """In the order of the first call: `file`, `function`, `line` (the first), `text` (its lines) and `ran`, the lines
-    that ran. Adapters are left out, and what is not a function (a comprehension, a lambda) is part of what holds it.
+    """In the order of the first call: `file`, `function`, `line` (the first), `text` (its lines), `ran`, the lines
+    that ran, and `part`: `called` by the component itself, `inner` to what it calls, or part of the `making` of the
+    objects it calls. Adapters are left out, and what is not a function (a comprehension, a lambda) is part of what
+    holds it.
     """
     lines: dict[CodeType, set[int]] = {}
-    with _followed(lines):
+    parts: dict[CodeType, set[str]] = {}
+    with _followed(lines, parts):
         run(component.bind(side), component.build(params, session.context), seed=start_seed(params),
             device=session.context.device)  # fmt: skip
-    functions = [_function(code, lines) for code in lines if not code.co_name.startswith("<")]
-    return [function for function in functions if function]
+    functions = [(_function(code, lines), parts[code]) for code in lines if not code.co_name.startswith("<")]
+    return [function | {"part": min(part, key=PARTS.index)} for function, part in functions if function]
 
 
 @contextmanager
-def _followed(lines: dict[CodeType, set[int]]) -> Iterator[None]:
-    """Fills `lines` with what runs of code that is a side's own, in the order of the first call."""
+def _followed(lines: dict[CodeType, set[int]], parts: dict[CodeType, set[str]]) -> Iterator[None]:
+    """Fills `lines` with what runs of code that is a side's own, in the order of the first call, and `parts`."""
 
     def inside(frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
         if event == "line":
@@ -44,6 +50,7 @@ def _followed(lines: dict[CodeType, set[int]]) -> Iterator[None]:
         if event != "call" or not is_own(frame.f_code):
             return None
         lines.setdefault(frame.f_code, set())
+        parts.setdefault(frame.f_code, set()).add(_part(frame))
         return inside
 
     before = sys.gettrace()
@@ -52,6 +59,14 @@ def _followed(lines: dict[CodeType, set[int]]) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
+
+
+def _part(frame: FrameType) -> str:
+    """By the outermost of a side's own functions on the stack: it itself, inside it, or inside a constructor."""
+    first = outermost(frame)
+    if first.co_name in ("__init__", "__new__", "__post_init__"):
+        return "making"
+    return "called" if first is frame.f_code else "inner"
 
 
 def _function(code: CodeType, lines: Mapping[CodeType, set[int]]) -> dict[str, Any] | None:
