@@ -72,6 +72,8 @@ def _explain(session: Session, profile: str, on: tuple[str, ...], only: Mapping[
     reproduce = reproduce_line(judgement, result.options).replace("parity check", "parity explain", 1)
     print(f"\n{profile} {component.name}: {judgement.verdict}")
     print(fill(found["sentence"], _WIDTH, break_long_words=False, break_on_hyphens=False))
+    if found["look_at"] is not None:
+        print(f"\nlook first at {_place(found['look_at'])}: {found['look_at']['text']}")
     _print_draws(found["draws"])
     _print_operations(found["operations"], judgement.params)
     if not judgement.agrees:

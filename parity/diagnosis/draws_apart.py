@@ -30,8 +30,8 @@ def compare_draws(
     """Records both sides on one input and aligns what they draw and reseed.
 
     `sentence`; `parted_at`, the row at which the sequences part (None if they do not); `forced`, whether the values
-    agree once the candidate is given the reference's draws (None if not asked for, or nothing can be given); `omitted`
-    rows, and the `rows` shown.
+    agree once the candidate is given the reference's draws (None if not asked for, or nothing can be given); `aside`,
+    whether one side only draws more from a generator of its own; `omitted` rows, and the `rows` shown.
     """
     inputs = component.build(params, ctx)
     execute = partial(run, seed=start_seed(params), device=ctx.device)
@@ -53,6 +53,7 @@ def compare_draws(
     return {
         "sentence": "; ".join(filter(None, (_sentence(theirs, alignment), outcome))),
         "parted_at": alignment.parted_at,
+        "aside": alignment.aside,
         "forced": forced,
         "omitted": alignment.omitted,
         "rows": [row.plain() for row in alignment.rows],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity.diagnosis.draws_apart import compare_draws
 from parity.diagnosis.operations import locate
+from parity.diagnosis.pointer import look_at
 from parity.golden.recorded_side import RecordedSide
 from parity.hosts import HostedSide
 from parity.judge import judge
@@ -17,7 +18,7 @@ from parity.verdict import Judgement, Verdict
 if TYPE_CHECKING:
     from parity.components.base import Component, Context
 
-__all__ = ["explain"]
+__all__ = ["explain", "only"]
 
 _CAUSE = {
     Verdict.UNSTABLE: "Rounding: the mathematics agrees in float64, the arithmetic in float32 is worse",
@@ -40,20 +41,21 @@ def explain(
     """Why `candidate` disagrees with `reference` on the input that `params` describe, as plain JSON values.
 
     `sentence`: rounding, randomness or mathematics, where, and since which line; `draws`: both sequences of draws side
-    by side (`parity.diagnosis.draws_apart`); `operations`: where the values part (`parity.diagnosis.operations`). Both
-    None where nothing could be recorded. For `seconds`, small changes of the candidate's lines are tried. Never raises:
-    what could not be traced is said in the sentence.
+    by side (`parity.diagnosis.draws_apart`); `operations`: where the values part (`parity.diagnosis.operations`);
+    `look_at`: the one line of the candidate to look at first. Each is None where nothing could be recorded. For
+    `seconds`, small changes of the candidate's lines are tried. Never raises: what could not be traced is said in the
+    sentence.
     """
     sides = (component, params, reference, candidate, ctx)
     found, lost = _attempt("the input could not be judged", judge, *sides)
     if found is None:
-        return {"sentence": f"{_capitalised(lost)}.", "draws": None, "operations": None}
+        return only(f"{_capitalised(lost)}.")
     if found.verdict is Verdict.MISSING:
-        return {"sentence": f"{_CAUSE[found.verdict]}: {found.reason}.", "draws": None, "operations": None}
+        return only(f"{_CAUSE[found.verdict]}: {found.reason}.")
     numbers = next((side.name for side in (reference, candidate) if isinstance(side, RecordedSide)), None)
     if numbers is not None:
         untraced = f"{numbers} holds numbers, not code: neither its draws nor its operations can be traced"
-        return {"sentence": f"{_capitalised(_verdict(found, None))}. {untraced}.", "draws": None, "operations": None}
+        return only(f"{_capitalised(_verdict(found, None))}. {untraced}.")
     if isinstance(reference, HostedSide) or isinstance(candidate, HostedSide):
         return _in_host(found, *sides, seconds=seconds)
     draws, draws_lost = _attempt("the draws could not be recorded", compare_draws, *sides, force=not found.agrees)
@@ -66,7 +68,13 @@ def explain(
         "sentence": " ".join(f"{_capitalised(text).rstrip('.')}." for text in sentences if text),
         "draws": draws,
         "operations": operations,
+        "look_at": look_at(draws, operations, random=found.verdict is Verdict.RANDOMNESS) if not found.agrees else None,
     }
+
+
+def only(sentence: str) -> dict[str, Any]:
+    """An explanation that is a sentence and nothing else."""
+    return {"sentence": sentence, "draws": None, "operations": None, "look_at": None}
 
 
 def _in_host(
@@ -92,7 +100,7 @@ def _in_host(
     else:
         lost = f"{hosted.name} runs in a process of its own, where neither its draws nor its operations are traced"
         lost += " beside those of code from elsewhere"
-    return {"sentence": f"{_capitalised(_verdict(found, None))}. {lost}.", "draws": None, "operations": None}
+    return only(f"{_capitalised(_verdict(found, None))}. {lost}.")
 
 
 def _attempt(what: str, step: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from parity.diagnosis.draws_apart import compare_draws
-from parity.diagnosis.explain import explain
+from parity.diagnosis.explain import explain, only
 from parity.explore import Candidate
 from parity.judge import judge
 from parity.sides.interface import Side
@@ -49,7 +49,7 @@ def explain_known(
     acting = [name for name, side in alone.items() if not judge(*sides, side, ctx).agrees]
     if not acting:
         said = f"No one of the known differences {', '.join(known)} is enough: they act here only together."
-        return {"sentence": said, "draws": _draws(*sides, candidate.side, ctx), "operations": None}
+        return only(said) | {"draws": _draws(*sides, candidate.side, ctx)}
     shown = acting[:most]
     found = {name: explain(*sides, alone[name], ctx, seconds=seconds / len(shown)) for name in shown}
     if len(acting) == 1:
@@ -67,7 +67,9 @@ def explain_known(
         operations = found_there | {"sentence": f"with {name} alone: {found_there['sentence']}", "alone": name}
     else:
         operations = None
-    return {"sentence": " ".join(told), "draws": _draws(*sides, candidate.side, ctx), "operations": operations}
+    first = next((one["look_at"] for one in found.values() if one["look_at"]), None)
+    drawn = _draws(*sides, candidate.side, ctx)
+    return {"sentence": " ".join(told), "draws": drawn, "operations": operations, "look_at": first}
 
 
 def _draws(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from parity.diagnosis.culprit import Parting, Unknown, parting
@@ -75,7 +76,7 @@ def locate(
     raised = raised_at(cand)
     suspects = [site for site in (raised, *found.suspects) if site is not None]
     search = Search(None, 0, "all tried")
-    if ref.error is None and seconds > 0:
+    if (ref.error is None or component.refused(params)) and seconds > 0:
         search = search_repair(
             trials(component, params, reference, candidate, ctx, forced=draws_apart and forced),
             (suspects, found.first, found.leading, cand_trace.lines),
@@ -127,9 +128,20 @@ def _where_they_part(
         here = parting(mine, _leaves(cand_trace, names))
         if here is not None or there is not None:
             break
+    if here is None and there is not None:
+        here = _last_of(right, _leaves(cand_trace, names))  # right as far as it goes: the reference goes on
     blame = _blame(here, mine, theirs) if here else None
     facing = blame.reference if blame and blame.reference else there.event if there else None
     return _Found(here, facing, blame, *_lines_to_try(mine, _leaves(cand_trace, names)))
+
+
+def _last_of(side: Traced, outputs: Sequence[Value]) -> Parting | None:
+    """What makes an output: where a side stops that leaves out a step."""
+    for output in outputs:
+        event = side.producer(output, len(side.trace.events))
+        if event is not None and event.chain and not event.chain[0].of_adapter:
+            return Parting(event, output, np.ones(len(output.numbers), dtype=bool))
+    return None
 
 
 def _blame(here: Parting, mine: Unknown, theirs: Unknown) -> Blame | None:

@@ -50,7 +50,7 @@ def located(
     said = [_sentence(ref, cand, points, blame, cut=cut), str(search)]
     if cut:
         said.append("a trace was cut, as it has too many operations: where the values part is not said")
-    return {"sentence": "; ".join(text for text in said if text), **points}
+    return {"sentence": "; ".join(text for text in said if text), **points, "repaired": repair is not None}
 
 
 def raised_at(outcome: Outcome) -> Site | None:

@@ -101,7 +101,7 @@ def blame_operand(parting: Parting, other: Event, mine: Unknown, theirs: Unknown
         if maker is None or their_maker is None:
             return _blame(maker or here, their_maker or there, said)
         if _family(maker.event) != _family(their_maker.event) or _operands(maker, their_maker)[1] is None:
-            computed = not mine.wrong(own.value)[own.mask].any() and _has(right, theirs)
+            computed = mine.as_it_stands(own.value) and _has(right, theirs)
             return _blame(here if computed else maker, there if computed else their_maker, said)
         here, there = maker, their_maker
 
@@ -212,7 +212,8 @@ def _another_line(event: Event, value: Value, side: Unknown) -> bool:
 
 def _blame(here: Parting, there: Parting, why: str) -> Blame | None:
     chain = here.event.chain
-    return Blame(chain[0], why, there.event if there.event.chain else None) if chain else None
+    own = chain and not chain[0].of_adapter  # an adapter only translates
+    return Blame(chain[0], why, there.event if there.event.chain else None) if own else None
 
 
 def _resemblance(here: Event, there: Event) -> float:

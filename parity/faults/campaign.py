@@ -157,20 +157,14 @@ def _copy(change: Change, folder: Path) -> None:
 
 
 def _pointed(pool: Pool, component: str, params: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The line that the diagnosis names: that of the operation, else that at which the draws part."""
+    """The line that the diagnosis names first."""
     if params is None:
         return None
     _, found = next(iter(pool.run([Diagnose(component, params)])))
     if isinstance(found, Failure):
         return None
-    point = (found["operations"] or {}).get("candidate")
-    if point is not None:
-        return _place(point["made_at"] or point["site"])
-    draws = found["draws"]
-    if draws is None or draws["parted_at"] is None:
-        return None
-    parted = next((row["candidate"] for row in draws["rows"] if row["mark"] != "same"), None)
-    return _place(parted["site"]) if parted and parted["site"] else None
+    site = found["look_at"]
+    return _place(site) if site is not None else None
 
 
 def _place(site: Mapping[str, Any]) -> dict[str, Any]:

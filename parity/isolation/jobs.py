@@ -84,8 +84,9 @@ def failed(session: Session, job: Job, failure: Failure) -> dict[str, Any]:
     """
     told = dict(failure.told)
     if "result" in told:
-        missing = {"sentence": f"The diagnosis {failure.reason}.", "draws": None, "operations": None}
-        return {**told["result"], "explanation": missing, "output": failure.output}
+        missing = f"The diagnosis {failure.reason}."
+        unexplained = {"sentence": missing, "draws": None, "operations": None, "look_at": None}
+        return {**told["result"], "explanation": unexplained, "output": failure.output}
     chosen = session.component(job.component)
     candidate = session.candidate_in(job.profile, on=job.on)
     params = dict(told.get("input", job.only or chosen.examples[0]))

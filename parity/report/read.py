@@ -28,6 +28,7 @@ _EVENT = {"index": int, "what": str, "operation": str, "kind": str, "shape": [in
 _ROW = {"mark": str, "reference": Maybe(_EVENT), "candidate": Maybe(_EVENT)}
 _EXPLANATION = {
     "sentence": str,
+    "look_at": Maybe(_SITE),
     "draws": Maybe({"sentence": str, "omitted": Maybe(int), "rows": [_ROW]}),
     "operations": Maybe({
         "sentence": str, "reference": Maybe(_POINT), "candidate": Maybe(_POINT), "input": Maybe(dict),

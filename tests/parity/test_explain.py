@@ -8,7 +8,8 @@ import torch
 
 from parity.cli import main
 from parity.diagnosis import explain as module
-from parity.diagnosis.explain import explain
+from parity.diagnosis.explain import explain, only
+from parity.diagnosis.pointer import look_at
 from parity.verdict import Verdict
 from tests.parity.toys import CONTEXT, PARAMS, REFERENCE, Toy, component
 
@@ -105,7 +106,7 @@ def test_a_component_that_is_missing_is_said():
         name, version = "empty", "0"
 
     found = explained(Empty())
-    assert found == {"sentence": "Not there: empty has no double.", "draws": None, "operations": None}
+    assert found == only("Not there: empty has no double.")
 
 
 def test_an_error_shows_the_draws_before_it():
@@ -206,3 +207,22 @@ def test_what_cannot_be_explained_exits_2(arguments, message, capsys):
 
 def test_every_verdict_that_disagrees_has_its_words():
     assert set(module._CAUSE) == {verdict for verdict in Verdict if not verdict.agrees}
+
+
+def test_the_line_to_look_at_is_that_of_another_draw_or_of_what_is_drawn_after_one_left_out():
+    found = explained(Toy("c", noisy), Toy("r", seeded(3)))
+    assert found["look_at"]["text"] == "return x + torch.rand_like(x)"
+    found = explained(Toy("c", lambda x: x + torch.randn_like(x)), Toy("r", noisy))
+    assert "randn_like" in found["look_at"]["text"]
+    found = explained(Toy("c", noisy), Toy("r", noisy))
+    assert found["look_at"] is None
+
+
+@pytest.mark.parametrize(("repaired", "line"), [(True, 9), (False, 4)])
+def test_a_change_that_helps_decides_over_a_draw_that_parts(repaired, line):
+    site = {"file": "f.py", "function": "f", "text": "x"}
+    draw = {"mark": "other", "reference": None, "candidate": {"site": site | {"line": 4}}}
+    draws = {"parted_at": 0, "aside": False, "rows": [draw]}
+    point = {"site": site | {"line": 8}, "made_at": site | {"line": 9, "why": "it helps"}}
+    found = look_at(draws, {"candidate": point, "repaired": repaired}, random=False)
+    assert found == site | {"line": line}

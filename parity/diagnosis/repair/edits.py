@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import combinations
 from typing import Any
 
 from parity.diagnosis.repair.vocabulary import Vocabulary
 
-__all__ = ["Edit", "Scope", "edits", "wrappings"]
+__all__ = ["Edit", "Scope", "edits", "terms", "wrappings"]
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
@@ -90,7 +91,7 @@ class _Part:
 
 def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
     """Changes that keep the statement's shape: another number, name, operator, order; a part left out."""
-    yield from _of_statement(statement)
+    yield from _of_statement(statement, scope)
     for part in _parts(statement):
         node = part.node
         if isinstance(node, ast.Constant):
@@ -106,13 +107,17 @@ def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
         elif isinstance(node, ast.IfExp):
             news = ((value, 1) for value in (node.body, node.orelse))
         elif isinstance(node, ast.Call):
-            news = _calls(node, scope.words)
+            news = _calls(node, scope)
         elif isinstance(node, ast.Name):
             news = ((ast.Name(name, ast.Load()), 1) for name in _alike(node.id, scope))
         elif isinstance(node, ast.Attribute):
             news = _attributes(part, scope)
         elif isinstance(node, ast.Subscript):
-            news = _likely(_subscripts(node))
+            news = _subscripts(node)
+        elif isinstance(node, ast.List | ast.Tuple):
+            news = _likely(_reordered(node))
+        elif isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
+            news = ((ast.Starred(shorter, ast.Load()), 1) for shorter in _without_an_end(node.value))
         else:
             continue
         for new, rank in news:
@@ -139,15 +144,28 @@ def wrappings(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
                 yield part.into(ast.BinOp(node, ast.Add(), ast.Constant(number)))
         for unread in scope.unread:
             term = ast.parse(unread, mode="eval").body
-            yield part.into(ast.BinOp(node, ast.Add(), term))
-            yield part.into(ast.BinOp(node, ast.Mult(), term))
+            yield from (part.into(ast.BinOp(node, operator(), term)) for operator in _ARITHMETIC)
         for call in scope.words.methods.values():
             assert isinstance(call.func, ast.Attribute)
             method = ast.Attribute(node, call.func.attr, ast.Load())
             yield part.into(ast.Call(method, copy.deepcopy(call.args), copy.deepcopy(call.keywords)))
 
 
-def _of_statement(statement: ast.stmt) -> Iterator[Edit]:
+def terms(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
+    """Changes that add a term or a factor that the function has at hand to what a statement makes."""
+    for part in _parts(statement):
+        whole = part.holder is statement or isinstance(part.holder, ast.Tuple)
+        if whole and not isinstance(part.node, ast.Tuple | ast.Constant) and _has_value(part, scope):
+            for name, kind in scope.kinds.items():
+                if kind.startswith(_NUMERIC) and name not in ast.unparse(part.node):
+                    at_hand = ast.Name(name, ast.Load())
+                    yield from (part.into(ast.BinOp(part.node, op(), at_hand), 2) for op in _ARITHMETIC)
+
+
+def _of_statement(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
+    value = getattr(statement, "value", None)
+    if isinstance(value, ast.expr):
+        yield from (_Part(statement, "value", None, value).into(new) for new in _names_exchanged(value, scope))
     if isinstance(statement, ast.If | ast.While):
         part = _Part(statement, "test", None, statement.test)
         if not isinstance(statement.test, ast.UnaryOp):  # where it is one, the part that is left out says the same
@@ -260,14 +278,50 @@ def _comparisons(node: ast.Compare) -> Iterator[ast.expr]:
             yield ast.Compare(node.left, [operator(), *node.ops[1:]], node.comparators)
 
 
-def _calls(node: ast.Call, words: Vocabulary) -> Iterator[tuple[ast.expr, int]]:
+def _names_exchanged(value: ast.expr, scope: Scope) -> Iterator[ast.expr]:
+    """The expression with two local names of one kind in each other's place."""
+    used = {node.id: None for node in ast.walk(value) if isinstance(node, ast.Name) and node.id in scope.kinds}
+    for one, other in combinations(used, 2):
+        if scope.kinds[one] == scope.kinds[other]:
+            new = copy.deepcopy(value)
+            for node in ast.walk(new):
+                if isinstance(node, ast.Name) and node.id in (one, other):
+                    node.id = other if node.id == one else one
+            yield new
+
+
+def _reordered(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
+    """Two elements in each other's place."""
+    for first, second in combinations(range(min(len(node.elts), 6)), 2):
+        elements = list(node.elts)
+        elements[first], elements[second] = elements[second], elements[first]
+        yield type(node)(elements, ast.Load())
+
+
+def _without_an_end(name: ast.Name) -> Iterator[ast.expr]:
+    yield ast.Subscript(name, ast.Slice(None, ast.Constant(-1)), ast.Load())
+    yield ast.Subscript(name, ast.Slice(ast.Constant(1), None), ast.Load())
+
+
+def _calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+    words = scope.words
     for first in range(len(node.args)):
         for second in range(first + 1, len(node.args)):
             swapped = list(node.args)
             swapped[first], swapped[second] = swapped[second], swapped[first]
             yield ast.Call(node.func, swapped, node.keywords), 0
+    given = {keyword.arg for keyword in node.keywords}
+    for unread in scope.unread:
+        if unread.isidentifier() and unread not in given:
+            keyword = ast.keyword(unread, ast.Name(unread, ast.Load()))
+            yield ast.Call(node.func, node.args, [*node.keywords, keyword]), 1
     if isinstance(node.func, ast.Attribute):
         yield node.func.value, 0
+        for call in words.verbs.values():
+            assert isinstance(call.func, ast.Attribute)
+            if call.func.attr != node.func.attr:
+                method = ast.Attribute(node.func.value, call.func.attr, ast.Load())
+                yield ast.Call(method, copy.deepcopy(call.args), copy.deepcopy(call.keywords)), 1
     else:
         yield from ((argument, 0) for argument in node.args[:1])
         name = ast.unparse(node.func)
@@ -279,7 +333,12 @@ def _calls(node: ast.Call, words: Vocabulary) -> Iterator[tuple[ast.expr, int]]:
         yield ast.Call(node.func, node.args, node.keywords[:k] + node.keywords[k + 1 :]), 1
 
 
-def _subscripts(node: ast.Subscript) -> Iterator[ast.expr]:
+def _subscripts(node: ast.Subscript) -> Iterator[tuple[ast.expr, int]]:
+    yield from _likely(_indices(node))
+    yield from ((ast.Constant(number), 2) for number in (0.0, 1.0))
+
+
+def _indices(node: ast.Subscript) -> Iterator[ast.expr]:
     yield node.value
     place = node.slice
     if isinstance(place, ast.Slice):

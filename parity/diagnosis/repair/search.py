@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from parity.comparator import same_bits
-from parity.diagnosis.repair.edits import Edit, Scope, edits, wrappings
+from parity.diagnosis.repair.edits import Edit, Scope, edits, terms, wrappings
 from parity.diagnosis.repair.graft import Grafter, TooLong, guarded
 from parity.diagnosis.repair.trial import Trial
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
@@ -191,6 +191,8 @@ def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) 
                 blocks[distance + 2 * edit.rank].append(Change(site.path, site.function, statement.lineno, edit))
             for edit in wrappings(statement, scope):
                 blocks[distance + 3].append(Change(site.path, site.function, statement.lineno, edit))
+            for edit in terms(statement, scope):
+                blocks[distance + 4].append(Change(site.path, site.function, statement.lineno, edit))
     for _, block in sorted(blocks.items()):
         yield from block
 

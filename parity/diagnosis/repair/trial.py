@@ -51,9 +51,14 @@ class Trial:
     """The candidate's latest outcome."""
 
     def agrees(self) -> bool:
-        """Whether the candidate agrees in float64: values, errors, side effects and, unless forced, randomness."""
+        """Whether the candidate agrees in float64: values, errors, side effects and, unless forced, randomness.
+
+        Where the reference refuses the input: whether the candidate does so with an error of the same type.
+        """
         own = self.run(record=self.forced)
         self.last[:] = [own]
+        if self.reference.error is not None:
+            return own.error is not None and type(own.error).__name__ == type(self.reference.error).__name__
         outcomes = [own]
         if self.forced and own.error is None:
             outcomes += [self.run(replay=replay) for replay in handovers(self.reference.draws, own.draws)]
@@ -109,7 +114,15 @@ def open_trial(
 def trials(
     component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context, *, forced: bool
 ) -> list[Trial]:
-    """For `params`, and for the component's examples, as far as the reference does not refuse them."""
+    """For `params`, and for the component's examples, as far as the reference does not fail on them.
+
+    An input that the component is to refuse is one on which both are to raise.
+    """
     inputs = [params, *(example for example in component.examples if dict(example) != dict(params))]
     opened = [open_trial(component, one, reference, candidate, ctx, forced=forced) for one in inputs[:_MOST_INPUTS]]
-    return [trial for trial in opened if trial.reference.error is None and trial.low.error is None]
+    refused = [component.refused(one) for one in inputs[:_MOST_INPUTS]]
+    return [
+        trial
+        for trial, refusal in zip(opened, refused, strict=True)
+        if (trial.reference.error is None and trial.low.error is None) or (refusal and trial.reference.error)
+    ]

@@ -30,6 +30,9 @@ class Vocabulary:
     `.clamp(-1.0, 1.0)`.
     """
 
+    verbs: dict[str, ast.Call] = field(default_factory=dict)
+    """Such calls whether the candidate has them or not."""
+
 
 @lru_cache(maxsize=256)
 def tree_of(path: str) -> ast.Module:
@@ -43,7 +46,7 @@ def vocabulary(reference: Iterable[Site], candidate: Iterable[Site]) -> Vocabula
     there = {_verb(call) for call in own.methods.values()}
     methods = {text: call for text, call in words.methods.items() if _verb(call) not in there}
     numbers = {number: number not in own.numbers for number in words.numbers}
-    return replace(words, methods=methods, numbers=numbers)
+    return replace(words, methods=methods, verbs=words.methods, numbers=numbers)
 
 
 def _words(lines: Iterable[Site]) -> Vocabulary:
