@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parity.faults import Change, Results, Row, load, open_campaign, page, sample_mutants, summary_lines
+from parity.faults import Change, Results, Row, load, open_campaign, page, reviewed, sample_mutants, summary_lines
 from parity.files import write_atomic
 from parity.runs import parse_seeds
 
@@ -94,9 +94,16 @@ def _chosen(options: argparse.Namespace, session: dict[str, Any]) -> Sequence[Ch
 
 
 def _listed(results: Results) -> list[Row]:
-    """The rows of all mutants, and of the faults and rewrites that the catalogue still has."""
-    known = {(change.what, change.id) for change in (*load("fault"), *load("rewrite"))}
-    return [row for row in results.rows.values() if row["what"] == "mutant" or (row["what"], row["id"]) in known]
+    """The rows of all mutants, and of the faults and rewrites that the catalogue still has, as it sees them today."""
+    known: dict[tuple[str, str], str] = {}
+    for change in (*load("fault"), *load("rewrite")):
+        known[change.what, change.id] = change.equivalent
+    rows = [row for row in results.rows.values() if row["what"] == "mutant" or (row["what"], row["id"]) in known]
+    survivors = reviewed("equivalent")
+    return [
+        row | {"equivalent": survivors.get(row["id"], "") if row["what"] == "mutant" else known[row["what"], row["id"]]}
+        for row in rows
+    ]
 
 
 def _line(row: Row) -> str:

@@ -126,6 +126,7 @@ COMPONENTS = [
             _PUBLISHED | {"skip_sample": False, "num_timesteps": 7},
             _PUBLISHED | {"sample_type": "cosine", "num_timesteps": 100, "sample_step": 20},
             _PUBLISHED | {"sample_step": 2},
+            _PUBLISHED | {"sample_step": 3},
             _PUBLISHED | {"num_timesteps": 1},
             _PUBLISHED | {"sample_type": "quadratic"},
         ],

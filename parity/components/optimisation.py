@@ -67,7 +67,7 @@ def _losses(kind: str, n: int, g: torch.Generator) -> list[float]:
 @st.composite
 def _ema_params(draw: st.DrawFn) -> dict[str, Any]:
     return {
-        "decay": draw(st.sampled_from([0.995, 0.5, 0.0]), label="decay"),
+        "decay": draw(st.sampled_from([0.995, 0.5, 0.0, 1.0]), label="decay"),
         "decay_from_step": draw(st.integers(0, 5), label="decay from update"),
         "updates": draw(st.integers(0, 6), label="updates"),
         "seed": draw(seeds, label="seed"),
@@ -115,7 +115,7 @@ COMPONENTS = [
         formula="shadow = (1 - d) w + d shadow, from the start step on; before it shadow = w",
         strategy=_ema_params,
         build=_ema,
-        examples=[_EMA, _EMA | {"decay_from_step": 1}, _EMA | {"updates": 0}],
+        examples=[_EMA, _EMA | {"decay_from_step": 1}, _EMA | {"updates": 0}, _EMA | {"decay": 1.0}],
         cost=0.5,
     ),
 ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from parity.faults.campaign import Campaign, open_campaign
 from parity.faults.catalogue import Change, ChangeError, load
-from parity.faults.mutants import MutationToolMissing, sample_mutants
+from parity.faults.mutants import MutationToolMissing, reviewed, sample_mutants
 from parity.faults.page import page
 from parity.faults.results import Results, Row
 from parity.faults.summary import summary_lines
 
 __all__ = [
     "Campaign", "Change", "ChangeError", "MutationToolMissing", "Results", "Row", "load", "open_campaign", "page",
-    "sample_mutants", "summary_lines",
+    "reviewed", "sample_mutants", "summary_lines",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import random
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from parity.faults.catalogue import Change, ChangeError, source_folder
 from parity.faults.reach import executed_lines
@@ -31,22 +31,22 @@ def sample_mutants(options: Mapping[str, Any], number: int, seed: int) -> tuple[
     lines = executed_lines(options)
     mutants = list(_mutants(lines))
     chosen = sorted(random.Random(seed).sample(range(len(mutants)), min(number, len(mutants))))
-    reasons = reviewed()
+    reasons = reviewed("equivalent")
     return tuple(_change(*mutants[k], reasons) for k in chosen)
 
 
-def reviewed() -> dict[str, str]:
-    """By the id of each surviving mutant that was looked at: why nobody can see it.
+def reviewed(what: Literal["equivalent", "missed"]) -> dict[str, str]:
+    """By the id of each surviving mutant that was looked at: why nobody can see it, or why it is missed.
 
     Raises ChangeError for an entry without a reason, and for one that comes twice.
     """
     entries = tomllib.loads(_REVIEWED.read_text(encoding="utf-8")).get("survivor", [])
-    reasons: dict[str, str] = {}
+    seen: set[str] = set()
     for entry in entries:
-        if set(entry) != {"id", "equivalent"} or entry["id"] in reasons:
-            raise ChangeError(f"{_REVIEWED.name}: {entry}: expected an id, once, and why it is equivalent")
-        reasons[entry["id"]] = entry["equivalent"]
-    return reasons
+        if set(entry) not in ({"id", "equivalent"}, {"id", "missed"}) or entry["id"] in seen:
+            raise ChangeError(f"{_REVIEWED.name}: {entry}: expected an id, once, and why it is equivalent or missed")
+        seen.add(entry["id"])
+    return {entry["id"]: entry[what] for entry in entries if what in entry}
 
 
 def _mutants(executed: Mapping[str, frozenset[int]]) -> Iterator[tuple[str, str, str, int]]:
@@ -56,7 +56,7 @@ def _mutants(executed: Mapping[str, frozenset[int]]) -> Iterator[tuple[str, str,
         mutating = importlib.import_module("cosmic_ray.mutating")
         trees = importlib.import_module("cosmic_ray.ast")
     except ModuleNotFoundError as error:
-        raise MutationToolMissing(f"mutants are made by Cosmic Ray: pip install cosmic-ray ({error})") from error
+        raise MutationToolMissing(f"mutants are Cosmic Ray's: pip install 'parity-suite[faults]' ({error})") from error
     for path in sorted(source_folder().glob("*.py")):
         source = path.read_text(encoding="utf-8")
         seen = {_program(source)}

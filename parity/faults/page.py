@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from parity.components import REGISTRY
+from parity.faults.mutants import reviewed
 from parity.faults.results import Row
 from parity.faults.summary import counted, false_alarms, rates
 
@@ -25,7 +26,7 @@ Faults are planted, one at a time, in copies of GGFM; every component that could
 ```sh
 parity faults                          # the catalogue; goes on where it was
 parity faults --diagnose               # and whether the diagnosis points at the planted line
-parity faults --mutants 200 --seed 0   # needs: pip install cosmic-ray
+parity faults --mutants 200 --seed 0   # needs: pip install -e '.[faults]'
 parity faults --rewrites --seeds 0-3
 parity faults --id q-sample-variance --diagnose
 parity faults --page docs/faults.md    # this page, from what the results hold
@@ -53,7 +54,7 @@ def page(rows: Sequence[Row], conditions: Sequence[str]) -> str:
 def _rates(rows: Sequence[Row]) -> str:
     lines = [
         [rate.name, f"{rate.hits} of {rate.total}", f"{rate.share:.1%}",
-         "{:.1%} to {:.1%}".format(*rate.interval), f"{rate.goal:.0%}"]
+         "{:.1%} to {:.1%}".format(*rate.interval), f"{rate.goal:.0%}" if rate.goal else ""]
         for rate in rates(rows)
     ]  # fmt: skip
     alarms, total, bound = false_alarms(rows)
@@ -67,11 +68,12 @@ def _rates(rows: Sequence[Row]) -> str:
 
 
 def _missed(rows: Sequence[Row]) -> Iterable[str]:
-    lines = [[row["what"], *_change(row)] for what in ("fault", "mutant") for row in counted(rows, what)
-             if row["outcome"] == "missed"]  # fmt: skip
+    reasons = reviewed("missed")
+    lines = [[row["what"], *_change(row), reasons.get(row["id"], "not yet looked at")]
+             for what in ("fault", "mutant") for row in counted(rows, what) if row["outcome"] == "missed"]  # fmt: skip
     if lines:
         yield "## Missed\n"
-        yield _table(["", "id", "where", "change"], lines)
+        yield _table(["", "id", "where", "change", "why"], lines)
     alarms = [[row["id"], row["seed"], ", ".join(row["caught_by"]), row["reason"]] for row in counted(rows, "rewrite")
               if row["caught_by"]]  # fmt: skip
     if alarms:

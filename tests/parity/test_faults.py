@@ -204,7 +204,8 @@ def test_a_mutant_of_an_annotation_or_a_docstring_is_the_same_program():
     assert _program(source) == _program(same)
     assert _program(source) != _program(source.replace("= 1", "= 2"))
     assert _program("def") is None
-    assert all(reviewed().values())
+    assert all(reviewed("equivalent").values())
+    assert all(reviewed("missed").values())
 
 
 def test_the_command_lists_what_it_does_not_know_and_writes_its_page(tmp_path, capsys):
