@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from parity.sides.checkout_calls import as_many, those_taken
+from parity.sides.checkout_commit import commit_of
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
-__all__ = ["CheckoutSide", "is_within", "precision"]
+__all__ = ["CheckoutSide", "is_within", "no_initial_draws", "precision"]
 
 
 class CheckoutSide:
@@ -28,7 +30,8 @@ class CheckoutSide:
 
     def __init__(self, specifier: str, folder: Path, notes: tuple[str, ...]) -> None:
         self.name = specifier
-        self.version = f"{self.layout} checkout {folder.name}"
+        commit = commit_of(folder)
+        self.version = f"{self.layout} checkout {folder.name}" + (f" at {commit[:7]}" if commit else "")
         self.notes = notes
 
     def found(self, module: str, name: str) -> Any:
@@ -49,7 +52,7 @@ class CheckoutSide:
 
     def model(self, bridge: Bridge, state: Mapping[str, Tensor] | None = None) -> Any:
         """A model with the weights `state`, made without a random draw."""
-        with _no_initial_draws():
+        with no_initial_draws():
             model = self.new_model(bridge)
         if state is not None:
             with torch.no_grad():
@@ -88,14 +91,16 @@ class CheckoutSide:
             return {"output": self.model(bridge, state).denoise_fn(x_t, t, y_first, y_second)}
 
     def initial_weights(self, bridge: Bridge) -> Tree:
-        """The model as it is made, then `weights_init` applied."""
+        """The model as it is made, then `weights_init` applied, where there is one."""
         with precision(bridge.dtype):
             model = self.new_model(bridge)
-            model.apply(self.weights_init())
+            initial = self.weights_init()
+            if initial is not None:
+                model.apply(initial)
         return {f"state/{name}": weight.detach().clone() for name, weight in model.named_parameters()}
 
     def weights_init(self) -> Any:
-        """The checkout's initialisation of one module."""
+        """The checkout's initialisation of one module; None where it keeps what the model is made with."""
         raise NotImplementedError
 
     def p_losses(
@@ -135,7 +140,8 @@ class CheckoutSide:
         """`p_sample`, without a graph as published code samples."""
         with precision(bridge.dtype), torch.no_grad():
             model = self.model(bridge, state)
-            x_next, x0 = model.p_sample(x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
+            given = (x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
+            x_next, x0 = model.p_sample(*as_many(model.p_sample, *given))
         return {"x_next": x_next, "x0": x0}
 
     def sample(
@@ -152,9 +158,8 @@ class CheckoutSide:
         """`sample`."""
         with precision(bridge.dtype), torch.no_grad():
             model = self.model(bridge, state)
-            chain = model.sample(
-                x_low, y_low, y_high, clip_denoised=clip_denoised, classifier_free_guidance_weight=guidance_weight
-            )
+            settings = {"clip_denoised": clip_denoised, "classifier_free_guidance_weight": guidance_weight}
+            chain = model.sample(x_low, y_low, y_high, **those_taken(model.sample, **settings))
         return {"x_high": chain}
 
 
@@ -194,7 +199,8 @@ def precision(dtype: torch.dtype) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_initial_draws() -> Iterator[None]:
+def no_initial_draws() -> Iterator[None]:
+    """Linear layers are made without values, for weights that are set at once or never used."""
     drawing = nn.Linear.reset_parameters
     nn.Linear.reset_parameters = lambda self: None  # type: ignore[method-assign] # noqa: ARG005
     try:

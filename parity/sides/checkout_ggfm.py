@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from parity.sides.checkout_calls import default_of, those_taken
 from parity.sides.checkout_pairs import CheckoutPairs
-from parity.sides.interface import Bridge
+from parity.sides.interface import Bridge, MissingComponent, Tree
 
 __all__ = ["GgfmCheckout"]
 
@@ -28,9 +29,17 @@ class GgfmCheckout(CheckoutPairs):
         )  # fmt: skip
         made = self.found(self.model_module, "BrownianBridgeModel")
         settings = {name: getattr(bridge, name) for name in names}
-        model: nn.Module = made(image_size=bridge.dim, hidden_size=bridge.hidden, **settings)
+        model: nn.Module = made(image_size=bridge.dim, hidden_size=bridge.hidden, **those_taken(made, **settings))
         return model
 
     def weights_init(self) -> Any:
-        """`main.weights_init`."""
-        return self.found("main", "weights_init")
+        """`main.weights_init`; commits without it keep PyTorch's own initialisation."""
+        try:
+            return self.found("main", "weights_init")
+        except MissingComponent:
+            return None
+
+    def model_defaults(self) -> Tree:
+        """From the signature."""
+        made = self.found(self.model_module, "BrownianBridgeModel")
+        return {f"bridge/{name}": default_of(made, name) for name in ("max_var", "eta")}

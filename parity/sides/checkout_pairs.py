@@ -9,15 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from parity.sides.checkout_bridge import CheckoutSide, precision
+from parity.sides.checkout_calls import default_of, those_taken
 from parity.sides.interface import Pairs, Tree
 from parity.sides.root_pairs import ENDS, nested, stacked
 
 __all__ = ["CheckoutPairs"]
 
+_TRAJ_STEPS = 200
+"""Steps of a path, as published."""
+
 
 class CheckoutPairs(CheckoutSide):
-    """`gp_module`, `pairs_module`, `ema_module`: where the layout keeps them."""
+    """`model_module`, `gp_module`, `pairs_module`, `ema_module`: where the layout keeps them."""
 
+    model_module: str
     gp_module: str
     pairs_module: str
     ema_module: str
@@ -63,15 +68,36 @@ class CheckoutPairs(CheckoutSide):
         sampling = self.found(self.pairs_module, "sampling_data_from_GP")
         with precision(x_train.dtype):
             gp = self._gp(x_train, y_train, lengthscale, variance, noise, 0.0)
-            data = sampling(x_train=pool, device=pool.device, GP_Model=gp, **settings)
+            given = {"x_train": pool, "device": pool.device, "GP_Model": gp, **settings}
+            data = sampling(**those_taken(sampling, **given))
         tree: Tree = {"counts": torch.tensor([len(pairs) for pairs in data.values()])}
         for function, pairs in data.items():
             if pairs and torch.is_tensor(pairs[0][0]):
-                tree[f"{function}/trajectory"] = torch.stack([path for path, _ in pairs])
-                pairs = [((path[-1], y_high), (path[0], y_low)) for path, (y_low, y_high) in pairs]
+                paths = torch.stack([path for path, *_ in pairs])
+                tree[f"{function}/trajectory"] = _resampled(paths)
+                pairs = [((path[-1], high), (path[0], low)) for path, (low, high) in map(_with_scores, pairs)]
             tree |= stacked(function, pairs, like=pool)
         after = torch.as_tensor(gp.variance).detach().reshape(())
         return tree | {"lengthscale_after": _stored(gp), "variance_after": after, "coef_after": gp.coef.reshape(-1)}
+
+    def defaults(self) -> Tree:
+        """From signatures; of the model, where its configuration says nothing."""
+        chain = self.found(self.model_module, "BrownianBridgeModel").sample
+        pairs = self.found(self.pairs_module, "sampling_data_from_GP")
+        names = (
+            "num_gradient_steps", "num_functions", "num_points", "learning_rate", "delta_lengthscale",
+            "delta_variance", "threshold_diff",
+        )  # fmt: skip
+        return {
+            **self.model_defaults(),
+            "sample/clip_denoised": default_of(chain, "clip_denoised"),
+            "sample/guidance_weight": default_of(chain, "classifier_free_guidance_weight", absent=0.0),
+            **{f"gp_pairs/{name}": default_of(pairs, name) for name in names},
+        }
+
+    def model_defaults(self) -> Tree:
+        """`bridge/max_var` and `bridge/eta` where nothing is given."""
+        raise NotImplementedError
 
     def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:
         """`create_train_dataloader`: the data set of its loader and the validation list."""
@@ -126,6 +152,23 @@ class _Weights(nn.Module):
 
     def named_parameters(self, *_: Any, **__: Any) -> Any:
         return iter(self._held.items())
+
+
+def _with_scores(pair: Sequence[Any]) -> tuple[Tensor, Sequence[Any]]:
+    """A path with (y_low, y_high), which commits keep as two more entries or as one."""
+    path, *scores = pair
+    return path, scores[0] if len(scores) == 1 else scores
+
+
+def _resampled(paths: Tensor) -> Tensor:
+    """Paths (n, L, D) at the 201 points, at equal distances, that training takes them at; the ends as they are."""
+    last = paths.shape[1] - 1
+    if last == _TRAJ_STEPS:
+        return paths
+    position = torch.arange(_TRAJ_STEPS + 1) * last
+    before = position // _TRAJ_STEPS
+    share = ((position % _TRAJ_STEPS).to(paths.dtype) / _TRAJ_STEPS).unsqueeze(1)
+    return torch.lerp(paths[:, before], paths[:, (before + 1).clamp(max=last)], share)
 
 
 def _stored(gp: Any) -> Tensor:

@@ -15,7 +15,9 @@ class BrownianBridgeModel(root.BrownianBridgeModel):
             num_timesteps=p.num_timesteps, mt_type=p.mt_type, objective=p.objective, loss_type=p.loss_type,
             skip_sample=p.skip_sample, sample_type=p.sample_type, sample_step=p.sample_step,
             MLPParams=root.MLPParams(image_size=p.MLPParams.image_size, hidden_size=p.MLPParams.hidden_size),
-            max_var=p.max_var, eta=p.eta), dtype=__import__("torch").get_default_dtype())
+            max_var=p.max_var if "max_var" in p else 1.0, eta=p.eta if "eta" in p else 1.0),
+            dtype=__import__("torch").get_default_dtype())
+        self.max_var = p.max_var if "max_var" in p else 1.0
 
     def sample(self, x_low, y_low, y_high, clip_denoised=True, sample_mid_step=False,
                classifier_free_guidance_weight=0.0):
@@ -36,8 +38,10 @@ from reference_root import create_train_dataloader, sampling_from_offline_data, 
 import reference_root as root
 
 
-def sampling_data_from_GP(x_train, device, GP_Model, **settings):
-    return root.sampling_data_from_GP(x_train, GP_Model, **settings)
+def sampling_data_from_GP(x_train, device, GP_Model, num_gradient_steps=50, num_functions=5, num_points=10,
+                          learning_rate=0.001, delta_lengthscale=0.1, delta_variance=0.1, seed=0, threshold_diff=0.1):
+    return root.sampling_data_from_GP(x_train, GP_Model, num_gradient_steps, num_functions, num_points, learning_rate,
+                                      delta_lengthscale, delta_variance, seed, threshold_diff)
 """
 
 ROOT_EMA = "from reference_root import EMA\n"

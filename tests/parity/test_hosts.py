@@ -27,7 +27,7 @@ TASK, _ = load_task("Synthetic8-v0")
 CTX = Context(TASK)
 COMPUTED = (
     "schedule", "sample_steps", "q_sample", "predict_x0", "denoiser", "initial_weights", "p_losses", "p_sample",
-    "sample", "gp", "gp_pairs", "split", "loader", "ema", "candidates",
+    "sample", "gp", "gp_pairs", "split", "loader", "ema", "candidates", "defaults",
 )  # fmt: skip
 MISCHIEF = {
     "exit": ("import sys; sys.exit(3)", SideDied, "sys.exit"),

@@ -1,0 +1,47 @@
+"""Calls of published functions whose arguments differ from commit to commit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["as_many", "default_of", "those_taken"]
+
+
+def as_many(function: Callable[..., Any], *given: Any) -> tuple[Any, ...]:
+    """The first of the positional arguments, as many as the function takes: older commits lack the last ones."""
+    signature = _signature(function)
+    if signature is None:
+        return given
+    for count in range(len(given), 0, -1):
+        try:
+            signature.bind(*given[:count])
+        except TypeError:
+            continue
+        return given[:count]
+    return given
+
+
+def those_taken(function: Callable[..., Any], **given: Any) -> dict[str, Any]:
+    """The keyword arguments that the function has a name for."""
+    signature = _signature(function)
+    if signature is None or any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return given
+    return {name: value for name, value in given.items() if name in signature.parameters}
+
+
+def default_of(function: Callable[..., Any], name: str, absent: Any = "no such argument") -> Any:
+    """An argument's default, in words where it has none; `absent` where there is no such argument."""
+    signature = _signature(function)
+    if signature is None or name not in signature.parameters:
+        return absent
+    default = signature.parameters[name].default
+    return "no default" if default is inspect.Parameter.empty else default
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,124 @@
+"""Published code changes from commit to commit: arguments that are not there, other tuples, no initialisation."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from parity.components import REGISTRY, Context
+from parity.sides import load_side
+from parity.sides.checkout_calls import as_many, default_of, those_taken
+from parity.sides.checkout_commit import commit_of
+from parity.sides.checkout_ggfm import GgfmCheckout
+from parity.sides.interface import Bridge
+from parity.tasks import load_task
+
+
+def test_arguments_that_a_commit_lacks_are_left_out():
+    def older(x, step, clip=True):
+        return x, step, clip
+
+    def any_names(**settings):
+        return settings
+
+    assert as_many(older, 1, 2, False, 0.5) == (1, 2, False)
+    assert as_many(older, 1, 2) == (1, 2)
+    assert as_many(lambda *given: given, 1, 2, 3) == (1, 2, 3)
+    assert those_taken(older, clip=False, weight=0.5) == {"clip": False}
+    assert those_taken(any_names, clip=False) == {"clip": False}
+    assert default_of(older, "clip") is True
+    assert default_of(older, "x") == "no default"
+    assert default_of(older, "weight") == "no such argument"
+    assert default_of(older, "weight", absent=0.0) == 0.0
+
+
+class _Checkout(GgfmCheckout):
+    """An adapter whose modules are given."""
+
+    def __init__(self, **modules: Any) -> None:
+        self._modules = modules
+        super().__init__("ggfm:here", Path("/"), ())
+
+    def found(self, module: str, name: str) -> Any:
+        if name not in self._modules:
+            return super().found(module, name)
+        return self._modules[name]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_whole_paths_are_read_with_scores_beside_them_or_in_a_pair(nested):
+    component = REGISTRY["gp_pairs"]
+    given = component.build(component.examples[0], Context(load_task("Synthetic8-v0")[0]))
+    path = torch.arange(12.0).reshape(6, 2)
+    low, high = torch.tensor(1.0), torch.tensor(2.0)
+    pair = (path, (low, high)) if nested else (path, low, high)
+    kernel = SimpleNamespace(lengthscale=torch.tensor(1.0))
+    gp = SimpleNamespace(variance=torch.tensor(1.0), coef=torch.zeros(3), kernel=kernel)
+    side = _Checkout(sampling_data_from_GP=lambda x_train, device, GP_Model, seed: {"f0": [pair]}, GP=lambda *_: gp)
+    tree = side.gp_pairs(**given)
+    assert torch.equal(tree["f0/x_low"], path[:1])
+    assert torch.equal(tree["f0/x_high"], path[-1:])
+    assert (float(tree["f0/y_low"]), float(tree["f0/y_high"])) == (1.0, 2.0)
+    assert tree["f0/trajectory"].shape == (1, 201, 2)
+    assert torch.equal(tree["f0/trajectory"][0, [0, 40, -1]], path[[0, 1, -1]])
+
+
+def test_without_an_initialisation_the_model_is_as_it_is_made():
+    class Model(torch.nn.Module):
+        def __init__(self, image_size, hidden_size, max_var=1.0, eta=1.0):
+            super().__init__()
+            self.layer = torch.nn.Linear(image_size, hidden_size)
+
+        def sample(self, x_low, clip_denoised=True):
+            return x_low
+
+    def pairs(threshold_diff=0.1):
+        return threshold_diff
+
+    side = _Checkout(BrownianBridgeModel=Model, weights_init=None, sampling_data_from_GP=pairs)
+    torch.manual_seed(0)
+    expected = torch.nn.Linear(6, 16).weight
+    torch.manual_seed(0)
+    assert torch.equal(side.initial_weights(Bridge())["state/layer.weight"], expected)
+    defaults = side.defaults()
+    assert (defaults["bridge/eta"], defaults["sample/guidance_weight"], defaults["gp_pairs/threshold_diff"]) == (
+        1.0,
+        0.0,
+        0.1,
+    )
+    assert defaults["gp_pairs/num_points"] == "no such argument"
+
+
+def test_the_commit_is_read_from_files_whether_packed_detached_or_in_a_worktree(tmp_path):
+    def git(*arguments: str, folder: Path = tmp_path / "code") -> str:
+        settings = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(
+            ["git", *settings, *arguments], cwd=folder, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    code = tmp_path / "code"
+    assert commit_of(tmp_path) == ""
+    code.mkdir()
+    git("init", "-q")
+    assert commit_of(code) == ""
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    head = git("rev-parse", "HEAD")
+    (code / "src").mkdir()
+    assert commit_of(code) == commit_of(code / "src") == head
+    git("pack-refs", "--all")
+    assert commit_of(code) == head
+    git("worktree", "add", "-q", "-b", "other", str(tmp_path / "tree"))
+    assert commit_of(tmp_path / "tree") == head
+    git("checkout", "-q", "--detach")
+    assert commit_of(code) == head
+    (code / ".git" / "HEAD").write_text("ref: refs/heads/absent")
+    assert commit_of(code) == ""
+
+
+def test_the_sides_of_this_tree_state_the_same_defaults():
+    assert load_side("reference_root").defaults() == load_side("ggfm").defaults()
