@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 from parity.diagnosis.repair.vocabulary import Vocabulary
@@ -95,7 +95,7 @@ def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
     for part in _parts(statement):
         node = part.node
         if isinstance(node, ast.Constant):
-            news = _constants(node, scope.words)
+            news = _constants(node, scope)
         elif isinstance(node, ast.BinOp):
             news = _operations(node)
         elif isinstance(node, ast.UnaryOp):
@@ -109,13 +109,18 @@ def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
         elif isinstance(node, ast.Call):
             news = _calls(node, scope)
         elif isinstance(node, ast.Name):
-            news = ((ast.Name(name, ast.Load()), 1) for name in _alike(node.id, scope))
+            news = chain(
+                ((ast.Name(name, ast.Load()), 1) for name in _alike(node.id, scope)),
+                ((ast.parse(f"{base}.{node.id}", mode="eval").body, 1) for base in _holders(node.id, scope)),
+            )
         elif isinstance(node, ast.Attribute):
             news = _attributes(part, scope)
         elif isinstance(node, ast.Subscript):
             news = _subscripts(node)
+        elif isinstance(node, ast.Slice):
+            news = _likely(_slices(node))
         elif isinstance(node, ast.List | ast.Tuple):
-            news = _likely(_reordered(node))
+            news = chain(_likely(_reordered(node)), ((new, 1) for new in _as_neighbours(node)))
         elif isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
             news = ((ast.Starred(shorter, ast.Load()), 1) for shorter in _without_an_end(node.value))
         else:
@@ -230,9 +235,18 @@ def _likely(news: Iterable[ast.expr]) -> Iterator[tuple[ast.expr, int]]:
     return ((new, 0) for new in news)
 
 
-def _constants(node: ast.Constant, words: Vocabulary) -> Iterator[tuple[ast.expr, int]]:
-    """Another constant. One that the reference has as well is less likely to be the wrong one."""
-    value = node.value
+def _holders(name: str, scope: Scope) -> Iterator[str]:
+    """Local names, read with that attribute elsewhere in the file."""
+    return (base for base, attributes in scope.attributes.items() if base in scope.kinds and name in attributes)
+
+
+def _constants(node: ast.Constant, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+    """Another constant, or what the function does not read though it is there for it.
+
+    A constant that the reference has as well is less likely to be the wrong one.
+    """
+    value, words = node.value, scope.words
+    yield from ((ast.parse(unread, mode="eval").body, 0) for unread in scope.unread if not isinstance(value, str))
     if isinstance(value, bool):
         yield ast.Constant(not value), 0
     elif isinstance(value, int | float):
@@ -257,6 +271,10 @@ def _attributes(part: _Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     base = ast.unparse(node.value)
     # Another flag in a condition may help by accident: whatever it turns on or off, turning it over says more.
     rank = 2 if base in scope.modules or _is_callee(part) or _is_condition(part) else 1
+    if _is_callee(part) and node.attr.endswith("_"):  # in place where it should make something new
+        yield ast.Attribute(node.value, node.attr.rstrip("_"), ast.Load()), 0
+    if node.attr in scope.kinds and not _is_callee(part):
+        yield ast.Name(node.attr, ast.Load()), 0
     for name in scope.attributes.get(base, ()):
         if name != node.attr:
             yield ast.Attribute(node.value, name, ast.Load()), rank
@@ -296,6 +314,16 @@ def _reordered(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
         elements = list(node.elts)
         elements[first], elements[second] = elements[second], elements[first]
         yield type(node)(elements, ast.Load())
+
+
+def _as_neighbours(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
+    """One element treated by the method that another one is treated by."""
+    for k, element in enumerate(node.elts):
+        for other in node.elts:
+            if other is not element and isinstance(other, ast.Call) and isinstance(other.func, ast.Attribute):
+                method = ast.Attribute(element, other.func.attr, ast.Load())
+                treated = ast.Call(method, copy.deepcopy(other.args), copy.deepcopy(other.keywords))
+                yield type(node)([*node.elts[:k], treated, *node.elts[k + 1 :]], ast.Load())
 
 
 def _without_an_end(name: ast.Name) -> Iterator[ast.expr]:
@@ -341,20 +369,22 @@ def _subscripts(node: ast.Subscript) -> Iterator[tuple[ast.expr, int]]:
 def _indices(node: ast.Subscript) -> Iterator[ast.expr]:
     yield node.value
     place = node.slice
-    if isinstance(place, ast.Slice):
-        for lower in _bounds(place.lower):
-            yield ast.Subscript(node.value, ast.Slice(lower, place.upper, place.step), ast.Load())
-        for upper in _bounds(place.upper):
-            yield ast.Subscript(node.value, ast.Slice(place.lower, upper, place.step), ast.Load())
-        if place.lower is not None or place.upper is not None:
-            yield ast.Subscript(node.value, ast.Slice(place.upper, place.lower, place.step), ast.Load())
-            yield ast.Subscript(node.value, ast.Slice(), ast.Load())
-            yield ast.Subscript(node.value, ast.Slice(place.lower, None, place.step), ast.Load())
-            lower, upper = (ast.BinOp(b, ast.Add(), ast.Constant(1)) if b else None for b in (place.lower, place.upper))
-            yield ast.Subscript(node.value, ast.Slice(lower, upper, place.step), ast.Load())
-    elif not isinstance(place, ast.Tuple):
+    if not isinstance(place, ast.Slice | ast.Tuple):
         yield ast.Subscript(node.value, ast.BinOp(place, ast.Add(), ast.Constant(1)), ast.Load())
         yield ast.Subscript(node.value, ast.BinOp(place, ast.Sub(), ast.Constant(1)), ast.Load())
+
+
+def _slices(node: ast.Slice) -> Iterator[ast.expr]:
+    for lower in _bounds(node.lower):
+        yield ast.Slice(lower, node.upper, node.step)
+    for upper in _bounds(node.upper):
+        yield ast.Slice(node.lower, upper, node.step)
+    if node.lower is not None or node.upper is not None:
+        yield ast.Slice(node.upper, node.lower, node.step)
+        yield ast.Slice()
+        yield ast.Slice(node.lower, None, node.step)
+        lower, upper = (ast.BinOp(b, ast.Add(), ast.Constant(1)) if b else None for b in (node.lower, node.upper))
+        yield ast.Slice(lower, upper, node.step)
 
 
 def _bounds(bound: ast.expr | None) -> Iterator[ast.expr | None]:
