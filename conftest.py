@@ -41,6 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="for one component in one profile; what takes longer is stopped and reported (default 300, more in "
         "proportion beyond 100 inputs per component)",
     )  # fmt: skip
+    group.addoption(
+        "--call-limit", type=float, default=120.0, metavar="SECONDS", help="for one call of a checkout (120)"
+    )
+    group.addoption("--memory-limit", type=float, default=8.0, metavar="GIB", help="for a checkout's process (8)")
     group.addoption("--report", metavar="DIR", help="write the diagnostic report into this folder")
 
 
@@ -56,6 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "dtype": config.getoption("--dtype"),
         "device": config.getoption("--device"),
         "threads": config.getoption("--threads"),
+        "call_limit": config.getoption("--call-limit"),
+        "memory_limit": config.getoption("--memory-limit"),
     }
     since = config.getoption("--since")
     try:

@@ -15,12 +15,15 @@ from parity.components import REGISTRY, Component, Context, component
 from parity.conditions import DTYPES, usable_device
 from parity.explore import EXAMPLES, Candidate
 from parity.golden.recorded_side import RecordedSide
-from parity.hosts import HostedSide
+from parity.hosts import HostedSide, Limits, limit_hosts
 from parity.ledger import Entry, load
 from parity.sides import PROFILES, SIDES, Side, load_side, switches
 from parity.tasks.catalogue import load_task
 
 __all__ = ["Session", "open_session"]
+
+_MOST_GIB = 2.0**20
+"""More is no limit, and no number of bytes that a system takes."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,12 @@ def open_session(
     dtype: str = "float32",
     device: str = "cpu",
     threads: int = 1,
+    call_limit: float = 120.0,
+    memory_limit: float = 8.0,
 ) -> Session:
     """Check the options and load what they name.
 
+    `call_limit` (seconds) and `memory_limit` (GiB) are those of one call of a checkout, which runs in a host.
     Raises ValueError naming the option, what it got and what is allowed.
     """
     for profile in profiles:
@@ -119,6 +125,9 @@ def open_session(
         raise ValueError(f"examples {examples!r} is neither a positive number nor one of {', '.join(EXAMPLES)}")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
+    if not memory_limit > 0:
+        raise ValueError(f"memory-limit must be a positive number of GiB, got {memory_limit:g}")
+    limit_hosts(Limits(call_limit, int(min(memory_limit, _MOST_GIB) * 2**30)))
     torch.set_num_threads(threads)
     loaded, note = load_task(task)
     side, other = load_side(reference), load_side(candidate)

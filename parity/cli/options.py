@@ -11,8 +11,8 @@ from parity.session import Session, open_session
 from parity.sides import PROFILES, SIDES
 
 __all__ = [
-    "add_condition_options", "add_pool_options", "add_session_options", "add_worker_options", "case_of", "session_of",
-    "session_options",
+    "add_condition_options", "add_host_options", "add_pool_options", "add_session_options", "add_worker_options",
+    "case_of", "session_of", "session_options",
 ]  # fmt: skip
 
 
@@ -25,6 +25,17 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidate", default="ggfm", metavar="SIDE", help=f"the side judged: {named} (default ggfm)")
     parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
     add_condition_options(parser)
+    add_host_options(parser)
+
+
+def add_host_options(parser: argparse.ArgumentParser) -> None:
+    """What one call of a checkout may take."""
+    parser.add_argument(
+        "--call-limit", type=float, default=120.0, metavar="SECONDS", help="for one call of a checkout (default 120)"
+    )
+    parser.add_argument(
+        "--memory-limit", type=float, default=8.0, metavar="GIB", help="for the process of a checkout (default 8)"
+    )
 
 
 def add_condition_options(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +84,7 @@ def session_options(options: argparse.Namespace) -> dict[str, Any]:
         "dtype": options.dtype,
         "device": options.device,
         "threads": options.threads,
+        **{name: getattr(options, name) for name in ("call_limit", "memory_limit") if hasattr(options, name)},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parity.cli.options import add_condition_options, add_pool_options, session_options
+from parity.cli.options import add_condition_options, add_host_options, add_pool_options, session_options
 from parity.components import REGISTRY
 from parity.golden.recorder import Recorded, about, open_recorder
 from parity.golden.recording import Recording
@@ -31,6 +31,7 @@ def add_parser(actions: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or the one to go on with")
     parser.add_argument("--profile", default="aligned", choices=PROFILES, help="profile of ggfm (default aligned)")
     add_condition_options(parser)
+    add_host_options(parser)
     add_pool_options(parser, f"for one component; what takes longer is not recorded (default {_LIMIT:g})")
     parser.set_defaults(run=record)
 

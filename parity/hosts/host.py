@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import select
@@ -26,6 +27,9 @@ __all__ = ["Host", "Limits", "SideDied", "SideTimedOut"]
 _KEPT = 64 * 1024
 """Bytes of the checkout's output that are kept: the last ones."""
 
+_TO_LOAD = 120.0
+"""Seconds that loading may take at least: importing PyTorch and a checkout takes a few, of a cold disk many."""
+
 _START = (
     "import sys; sys.path.append({root!r}); from parity.hosts.process import serve; "
     "serve({requests}, {replies}, {memory}, {scratch!r})"
@@ -42,16 +46,16 @@ class SideTimedOut(RuntimeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """`seconds` for one request; `memory` in bytes of address space beyond what the process needs to start."""
+    """`seconds`: for one request, loading aside. `memory`: bytes of address space beyond what the start takes."""
 
     seconds: float = 120.0
     memory: int = 8 << 30
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0:
-            raise ValueError(f"seconds must be positive, got {self.seconds}")
+        if not 0 < self.seconds < math.inf:
+            raise ValueError(f"call-limit must be a positive number of seconds, got {self.seconds:g}")
         if self.memory < 1:
-            raise ValueError(f"memory must be at least 1 byte, got {self.memory}")
+            raise ValueError(f"memory-limit must be positive, got {self.memory} bytes")
 
 
 class Host:
@@ -73,7 +77,7 @@ class Host:
             check_folder(self.specifier)
             self._running = _Running(self.limits)
             try:
-                reply = self._exchange(("load", self.specifier))
+                reply = self._exchange(("load", self.specifier), max(self.limits.seconds, _TO_LOAD))
             except (SideDied, SideTimedOut) as error:
                 raise ValueError(f"{error}, while it was loaded") from None
             if "refused" in reply:
@@ -97,12 +101,12 @@ class Host:
             self._running.close()
             self._running = None
 
-    def _exchange(self, message: tuple[Any, ...]) -> dict[str, Any]:
+    def _exchange(self, message: tuple[Any, ...], seconds: float | None = None) -> dict[str, Any]:
         running = self._running
         if running is None:
             raise SideDied(f"{self.specifier} is not running")
         try:
-            return running.exchange(message)
+            return running.exchange(message, seconds or self.limits.seconds)
         except (SideDied, SideTimedOut) as error:
             self.close()
             raise type(error)(f"{self.specifier} {error}{_shown(running.output())}") from None
@@ -112,7 +116,6 @@ class _Running:
     """One life of the process."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
         self._folder = tempfile.mkdtemp(prefix="parity-host-")
         theirs_in, self._requests = os.pipe()
         self._replies, theirs_out = os.pipe()
@@ -138,13 +141,16 @@ class _Running:
         threading.Thread(target=_drain, args=(self._process.stdout, self._tail), daemon=True).start()
         self._end = weakref.finalize(self, _end, self._process, self._folder, self._requests, self._replies)
 
-    def exchange(self, message: tuple[Any, ...]) -> dict[str, Any]:
-        """Send, then wait for the answer."""
-        deadline = time.monotonic() + self._limits.seconds
+    def exchange(self, message: tuple[Any, ...], seconds: float) -> dict[str, Any]:
+        """Send, then wait that long for the answer."""
+        deadline = time.monotonic() + seconds
         content = pickle.dumps(message)
-        self._write(SIZE.pack(len(content)) + content, deadline)
-        (size,) = SIZE.unpack(self._read(SIZE.size, deadline))
-        return decode(self._read(size, deadline))
+        try:
+            self._write(SIZE.pack(len(content)) + content, deadline)
+            (size,) = SIZE.unpack(self._read(SIZE.size, deadline))
+            return decode(self._read(size, deadline))
+        except TimeoutError:
+            raise SideTimedOut(f"did not answer within {seconds:g} s") from None
 
     def output(self) -> str:
         """The last of what it printed."""
@@ -178,7 +184,7 @@ class _Running:
         left = max(deadline - time.monotonic(), 0.0)
         ready = select.select([] if write else [self._replies], [self._requests] if write else [], [], left)
         if not any(ready):
-            raise SideTimedOut(f"did not answer within {self._limits.seconds:g} s")
+            raise TimeoutError
 
     def _how_it_ended(self) -> str:
         try:

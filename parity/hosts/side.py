@@ -13,7 +13,9 @@ from parity.hosts.wire import from_plain
 from parity.outcome import Outcome
 from parity.sides.interface import MissingComponent, Side
 
-__all__ = ["HostedSide", "load_hosted"]
+__all__ = ["HostedSide", "limit_hosts", "load_hosted"]
+
+_limits = Limits()
 
 
 class HostedSide:
@@ -60,10 +62,20 @@ class HostedSide:
         return found
 
 
-@cache
+def limit_hosts(limits: Limits) -> None:
+    """What a call in a host that is loaded from now on may take."""
+    global _limits
+    _limits = limits
+
+
 def load_hosted(specifier: str) -> HostedSide:
-    """The side that `root:PATH` or `ggfm:PATH` names; one host for each in a process.
+    """The side that `root:PATH` or `ggfm:PATH` names; one host for each in a process, under the limits set last.
 
     Raises ValueError for a path that is no such checkout, and for one that cannot be imported.
     """
-    return HostedSide(Host(specifier, Limits()))
+    return _hosted(specifier, _limits)
+
+
+@cache
+def _hosted(specifier: str, limits: Limits) -> HostedSide:
+    return HostedSide(Host(specifier, limits))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from parity.cli import main
 from parity.components import REGISTRY, Context
 from parity.diagnosis.explain import explain
 from parity.explore import Candidate, judge_explained
@@ -81,10 +82,9 @@ def test_two_checkouts_with_one_module_name_never_meet_and_a_planted_difference_
 @pytest.mark.parametrize(("body", "error", "says"), MISCHIEF.values(), ids=MISCHIEF)
 def test_what_a_call_does_costs_that_call_only(tmp_path, body, error, says):
     folder = root_checkout(tmp_path, runners__base__EMA=ema_that(body))
-    seconds = 3.0 if error is SideTimedOut else 60.0
-    with closing(Host(f"root:{folder}")) as host:
+    limits = Limits(seconds=3.0 if error is SideTimedOut else 60.0)
+    with closing(Host(f"root:{folder}", limits)) as host:
         side = HostedSide(host)
-        host._running._limits = Limits(seconds=seconds)
         ema, given = inputs("ema")
         outcome = execute(ema, side, given, seed=0)
         assert isinstance(outcome.error, error)
@@ -265,3 +265,23 @@ def test_the_word_before_the_colon_decides_where_a_folder_has_both_layouts(tmp_p
         schedule, given = inputs("schedule")
         assert execute(schedule, side, given, seed=0).error is None
     assert any("has the layout of ggfm: too" in note for note in side.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--call-limit", "0"], "call-limit must be a positive number of seconds, got 0"),
+        (["--call-limit", "nan"], "call-limit must be a positive number of seconds, got nan"),
+        (["--memory-limit", "-1"], "memory-limit must be a positive number of GiB, got -1"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused(options, message, capsys):
+    assert main(["check", "--component", "ema", "--task", "Synthetic8-v0", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_limits_of_a_session_are_those_of_its_checkouts(tmp_path, capsys):
+    checkout = root_checkout(tmp_path, runners__base__EMA=ema_that("import time; time.sleep(60)"))
+    options = ["--component", "ema", "--task", "Synthetic8-v0", "--jobs", "0", "--call-limit", "1.5"]
+    assert main(["check", "--reference", "reference_root", "--candidate", f"root:{checkout}", *options]) == 1
+    assert "did not answer within 1.5 s" in capsys.readouterr().out
