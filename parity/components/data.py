@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,14 @@ def small_task(params: Params, generator: torch.Generator) -> Task:
     if params["source"] == "discrete":
         letters = torch.randint(4, (n, dim), generator=generator).int().numpy()
         goal = torch.randint(4, (dim,), generator=generator).int().numpy()
-
-        def share(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return np.asarray((x == goal).mean(axis=1), dtype=np.float32)
-
-        return ArrayTask("discrete", letters, y, share, num_classes=4)
+        return ArrayTask("discrete", letters, y, partial(_share, goal), num_classes=4)
     x = gaussian(generator, n, dim, scale=3.0)
     x[:, 0] = 2.5
     return ArrayTask("continuous", x.numpy(), y, _sphere)
+
+
+def _share(goal: np.ndarray[Any, Any], x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray((x == goal).mean(axis=1), dtype=np.float32)
 
 
 def _sphere(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
