@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -55,6 +56,9 @@ def load_checkout(specifier: str) -> CheckoutSide:
     adapter = _ADAPTERS[layout]
     for module in adapter.modules:
         _import(specifier, folder, module)
+    for module in adapter.optional:
+        with contextlib.suppress(Exception, SystemExit):  # raised again by the components that need the module
+            importlib.import_module(module)
     return adapter(specifier, folder, (*_other_layouts(layout, folder), *stand_ins.notes, *plateau))
 
 

@@ -22,14 +22,16 @@ __all__ = ["CheckoutSide", "is_within", "no_initial_draws", "precision"]
 class CheckoutSide:
     """The components of the model, from the checkout's own class. What it lacks raises MissingComponent.
 
-    `modules`: those of the layout that the adapter uses.
+    `modules`: those of the layout that the adapter uses; without the `optional` ones it has a use, too.
     """
 
     layout: str
     modules: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
     def __init__(self, specifier: str, folder: Path, notes: tuple[str, ...]) -> None:
         self.name = specifier
+        self.folder = folder
         commit = commit_of(folder)
         self.version = f"{self.layout} checkout {folder.name}" + (f" at {commit[:7]}" if commit else "")
         self.notes = notes

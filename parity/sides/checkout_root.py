@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from parity.sides.checkout_bridge import no_initial_draws
 from parity.sides.checkout_pairs import CheckoutPairs
+from parity.sides.checkout_parts import CheckoutParts
+from parity.sides.checkout_steps import CheckoutSteps
+from parity.sides.checkout_training import CheckoutTraining
 from parity.sides.interface import Bridge, Tree
 
 __all__ = ["RootCheckout"]
@@ -26,13 +29,14 @@ _NAMES = (
 """Of a bridge, under which its settings stand in the configuration too."""
 
 
-class RootCheckout(CheckoutPairs):
+class RootCheckout(CheckoutPairs, CheckoutParts, CheckoutSteps, CheckoutTraining):
     """`root:PATH`."""
 
     layout = "ROOT"
     gp_module, pairs_module, ema_module = "gaussian_process.GP", "runners.utils", "runners.base.EMA"
     model_module = "model.BrownianBridge.BrownianBridgeModel"
     modules = gp_module, model_module, pairs_module, ema_module
+    optional = ("runners.DiffusionBasedModelRunners.BBDMRunner",)
 
     def new_model(self, bridge: Bridge) -> nn.Module:
         """`BrownianBridgeModel` from a configuration namespace."""

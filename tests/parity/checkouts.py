@@ -34,8 +34,19 @@ class GP(root.GP):
 """
 
 ROOT_UTILS = """
-from reference_root import create_train_dataloader, sampling_from_offline_data, weights_init
+from reference_root import create_train_dataloader, create_val_dataloader, sampling_from_offline_data, weights_init
+import torch
 import reference_root as root
+
+
+def get_optimizer(config, params):
+    if config.optimizer == "Adam":
+        return torch.optim.Adam(params, lr=config.lr, weight_decay=config.weight_decay, betas=(config.beta1, 0.999))
+    if config.optimizer == "RMSProp":
+        return torch.optim.RMSprop(params, lr=config.lr, weight_decay=config.weight_decay)
+    if config.optimizer == "SGD":
+        return torch.optim.SGD(params, lr=config.lr, momentum=0.9)
+    return NotImplementedError(config.optimizer)
 
 
 def sampling_data_from_GP(x_train, device, GP_Model, num_gradient_steps=50, num_functions=5, num_points=10,
@@ -45,6 +56,140 @@ def sampling_data_from_GP(x_train, device, GP_Model, num_gradient_steps=50, num_
 """
 
 ROOT_EMA = "from reference_root import EMA\n"
+
+ROOT_RUNNER = """
+import os
+import random
+
+import design_bench
+import numpy as np
+import torch
+from tqdm import tqdm
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from gaussian_process.GP import GP
+from model.BrownianBridge.BrownianBridgeModel import BrownianBridgeModel
+from runners.base.EMA import EMA
+from runners.utils import *
+
+LIMITS = {"TFBind8-Exact-v0": (0.0, 1.0), "TFBind10-Exact-v0": (-1.8585268, 2.1287067),
+          "AntMorphology-Exact-v0": (-386.90036, 590.24445), "DKittyMorphology-Exact-v0": (-880.4585, 340.90985)}
+
+
+class BBDMRunner:
+    def __init__(self, config):
+        self.config = config
+        self.device = config.training.device[0]
+        random.seed(config.args.seed)
+        torch.manual_seed(config.args.seed)
+        np.random.seed(config.args.seed)
+        self.net = BrownianBridgeModel(config.model)
+        self.net.apply(weights_init)
+        self.net.to(self.device)
+        self.use_ema = "EMA" in config.model and hasattr(config.model.EMA, "use_ema") and config.model.EMA.use_ema
+        self.optimizer = get_optimizer(config.model.BB.optimizer, self.net.parameters())
+        self.scheduler = ReduceLROnPlateau(self.optimizer, mode="min", threshold_mode="rel", verbose=True,
+                                           **vars(config.model.BB.lr_scheduler))
+        if self.use_ema:
+            self.ema = EMA(config.model.EMA.ema_decay)
+            self.ema.register(self.net)
+        if config.model.model_load_path is not None:
+            states = torch.load(config.model.model_load_path)
+            self.net.load_state_dict(states["model"])
+            if self.use_ema:
+                self.ema.shadow = states["ema"]
+        name = config.task.name
+        task = design_bench.make(name, dataset_kwargs={"max_samples": 10000}) if "10" in name else (
+            design_bench.make(name))
+        x = task.to_logits(task.x) if task.is_discrete else task.x
+        x, y = x.reshape(len(x), -1), task.y.reshape(-1)
+        self.mean_x, self.std_x = np.mean(x, axis=0), np.std(x, axis=0)
+        self.std_x = np.where(self.std_x == 0, 1.0, self.std_x).astype(x.dtype)
+        self.mean_y, self.std_y = np.mean(y, axis=0), np.std(y, axis=0)
+        order = np.random.permutation(len(x))
+        x, y = x[order], y[order]
+        if config.task.normalize_x:
+            x = (x - self.mean_x) / self.std_x
+        if config.task.normalize_y:
+            y = (y - self.mean_y) / self.std_y
+        self.x, self.y = torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
+
+    def loss_fn(self, batch, step):
+        (x_high, y_high), (x_low, y_low) = batch
+        torch.manual_seed(step)
+        masked = torch.rand(y_high.shape, device=self.device) <= self.config.training.classifier_free_guidance_prob
+        return self.net(x_high, y_high.masked_fill(masked, 0.0), x_low, y_low.masked_fill(masked, 0.0))[0]
+
+    def train(self):
+        try:
+            return self._train()
+        except Exception as error:
+            print(f"it failed: {error}")
+
+    def _train(self):
+        config, gp, t = self.config, self.config.GP, self.config.training
+        order = torch.argsort(self.y)
+        pool = {"highest": self.x[order[-1024:]], "lowest": self.x[order[:1024]]}.get(
+            gp.type_of_initial_points, self.x)
+        step, held_out = 0, []
+        for epoch in tqdm(range(t.n_epochs)):
+            x, y = self.x, self.y
+            if config.task.name == "TFBind8-Exact-v0":
+                rows = torch.randperm(len(x))[: gp.num_fit_samples]
+                x, y = x[rows], y[rows]
+            process = GP(self.device, x, y, torch.tensor(gp.initial_lengthscale),
+                         torch.tensor(gp.initial_outputscale), torch.tensor(gp.noise), torch.tensor(0.0))
+            data = sampling_data_from_GP(
+                x_train=pool, device=self.device, GP_Model=process, num_gradient_steps=gp.num_gradient_steps,
+                num_functions=gp.num_functions, num_points=gp.num_points, learning_rate=gp.sampling_from_GP_lr,
+                delta_lengthscale=gp.delta_lengthscale, delta_variance=gp.delta_variance, seed=epoch,
+                threshold_diff=gp.threshold_diff)
+            loader, held = create_train_dataloader(data, t.val_frac, t.batch_size, True)
+            held_out += held
+            self.net.train()
+            for batch in loader:
+                step += 1
+                loss = self.loss_fn(batch, step){planted}
+                loss.backward()
+                if step % t.accumulate_grad_batches == 0:
+                    self.optimizer.step()
+                    self.optimizer.zero_grad()
+                    self.scheduler.step(loss)
+                if self.use_ema and step % (config.model.EMA.update_ema_interval * t.accumulate_grad_batches) == 0:
+                    self.ema.update(self.net, with_decay=step >= config.model.EMA.start_ema_step)
+            if (epoch + 1) % t.validation_interval == 0 or epoch + 1 == t.n_epochs:
+                self._validate(create_val_dataloader(held_out, t.batch_size, False))
+        os.makedirs(config.args.result_path, exist_ok=True)
+        path = os.path.join(config.args.result_path, "last_model.pth")
+        torch.save({"model": self.net.state_dict(), "ema": self.ema.shadow if self.use_ema else None}, path)
+        return path, None
+
+    @torch.no_grad()
+    def _validate(self, loader):
+        if self.use_ema:
+            self.ema.apply_shadow(self.net)
+        self.net.eval()
+        print(sum(self.loss_fn(batch, step) for step, batch in enumerate(loader)))
+        if self.use_ema:
+            self.ema.restore(self.net)
+
+    @torch.no_grad()
+    def test(self, task):
+        t, (y_min, y_max) = self.config.testing, LIMITS[self.config.task.name]
+        low, scores = sampling_from_offline_data(self.x, self.y, t.num_candidates, t.type_sampling,
+                                                 t.percentile_sampling, self.config.args.seed)
+        if self.use_ema:
+            self.ema.apply_shadow(self.net)
+        self.net.eval()
+        target = torch.full((len(low),), float((y_max - self.mean_y) / self.std_y) * t.alpha)
+        high = self.net.sample(low, scores, target, clip_denoised=t.clip_denoised,
+                               classifier_free_guidance_weight=t.classifier_free_guidance_weight)
+        designs = high.numpy() * self.std_x + self.mean_x
+        if task.is_discrete:
+            designs = designs.reshape(len(designs), -1, task.num_classes - 1)
+        found = (torch.from_numpy(task.predict(designs)).reshape(-1) - y_min) / (y_max - y_min)
+        return tuple(torch.quantile(found, q, interpolation="higher").item() for q in (1.0, 0.8, 0.5))
+"""
 
 GGFM_MODEL = """
 import torch
@@ -106,6 +251,7 @@ def root_checkout(folder, **changed):
         "gaussian_process/GP.py": ROOT_GP,
         "runners/utils.py": ROOT_UTILS,
         "runners/base/EMA.py": ROOT_EMA,
+        "runners/DiffusionBasedModelRunners/BBDMRunner.py": ROOT_RUNNER.replace("{planted}", ""),
     }
     return write(folder, files | {name.replace("__", "/") + ".py": text for name, text in changed.items()})
 

@@ -29,6 +29,7 @@ CTX = Context(TASK)
 COMPUTED = (
     "schedule", "sample_steps", "q_sample", "predict_x0", "denoiser", "initial_weights", "p_losses", "p_sample",
     "sample", "gp", "gp_pairs", "split", "loader", "ema", "candidates", "defaults",
+    "training_loss", "encoding", "offline_data", "pool", "optimiser", "target", "training",
 )  # fmt: skip
 MISCHIEF = {
     "exit": ("import sys; sys.exit(3)", SideDied, "sys.exit"),

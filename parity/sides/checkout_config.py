@@ -1,0 +1,102 @@
+"""A configuration as a checkout's runner reads it: published entries, and what a command line adds to them."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from functools import cache
+from typing import Any
+
+from parity.sides.root_config import PUBLISHED, published_config
+
+__all__ = ["Section", "runner_config"]
+
+
+class Section:
+    """A section as a namespace: attributes, `in`, items, `get` and `vars`, which published code uses side by side.
+
+    An entry that it does not have is `machine`'s, which stands for command line and machine; None where that has none
+    either, and a section at the top. `asked` notes both, by dotted name. What a published configuration may hold and
+    this one does not is absent.
+    """
+
+    machine: Mapping[str, Any]
+    asked: dict[str, Any]
+    path: str
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in _vocabulary():
+            raise AttributeError(f"the configuration has no {self.path}{name}")
+        if not self.path and name not in self.machine:
+            setattr(self, name, _section({}, self.machine, self.asked, f"{name}."))
+            return vars(self)[name]
+        self.asked[f"{self.path}{name}"] = self.machine.get(name)
+        return self.machine.get(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setattr(self, name, value)
+
+    def __contains__(self, name: str) -> bool:
+        return name in vars(self)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The entry, or the default."""
+        return vars(self).get(name, default)
+
+    def keys(self) -> KeysView[str]:
+        """Names of its own entries."""
+        return vars(self).keys()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Its own entries."""
+        return vars(self).items()
+
+
+def _section(values: Mapping[str, Any], machine: Mapping[str, Any], asked: dict[str, Any], path: str) -> Section:
+    kind = type("Section", (Section,), {"machine": machine, "asked": asked, "path": path})
+    section: Section = kind()
+    for name, value in values.items():
+        inner = f"{path}{name}."
+        setattr(section, name, _section(value, machine, asked, inner) if isinstance(value, Mapping) else value)
+    return section
+
+
+class _Device(str):
+    """The CPU where code takes a device, and where it takes the first of several."""
+
+    type = "cpu"
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        return self if isinstance(key, int) else super().__getitem__(key)
+
+
+_MACHINE: Mapping[str, Any] = {
+    "device": _Device("cpu"), "gpu_ids": "-1", "train": True, "use_DDP": False, "debug": False, "wandb": False,
+    "use_wandb": False, "result_path": "results", "save_path": "results", "results_path": "results",
+    "ckpt_path": "results", "log_path": "results", "output_dir": "results", "image_path": "results",
+}  # fmt: skip
+"""What no configuration file holds. Folders lie in the host's scratch folder, where it runs."""
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    return frozenset(_names({task: published_config(task) for task in PUBLISHED}))
+
+
+def _names(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        yield name
+        if isinstance(value, Mapping):
+            yield from _names(value)
+
+
+def runner_config(config: Mapping[str, Any], seed: int) -> tuple[Section, dict[str, Any]]:
+    """The namespace for one runner, and what was asked of it that `config` does not hold."""
+    asked: dict[str, Any] = {}
+    return _section(config, {**_MACHINE, "seed": seed}, asked, ""), asked

@@ -1,0 +1,163 @@
+"""What ROOT computes only inside its runner, from a checkout: what comes before and after training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parity.sides.checkout_bridge import CheckoutSide
+from parity.sides.checkout_runner import Call
+from parity.sides.checkout_short import few_pairs, no_loss, short_config, short_run
+from parity.sides.checkout_watch import Enough, generators_kept, put
+from parity.sides.interface import MissingComponent, Tree
+from parity.sides.root_config import PUBLISHED, published_range
+from parity.tasks.array_task import ArrayTask
+from parity.tasks.interface import Task
+
+__all__ = ["CheckoutParts"]
+
+_CONTINUOUS, _DISCRETE = "DKittyMorphology-Exact-v0", "TFBind10-Exact-v0"
+"""Of either kind a name under which the Gaussian process is fitted on all designs."""
+
+
+class CheckoutParts(CheckoutSide):
+    """Each method runs `BBDMRunner` with everything replaced that the component is not about.
+
+    Seeding, initial weights and what else a run does around a component is no part of it: generators are afterwards as
+    if it had been called by itself.
+    """
+
+    def offline_data(self, *, task: Task, normalize_x: bool, normalize_y: bool) -> Tree:
+        """What the Gaussian process is fitted on; the statistics from the runner's attributes of such names."""
+        with _own_shuffle():
+            runner, x, y = self._fitted_on(task, normalize_x, normalize_y)
+        statistics = {f"{kind}_{end}": _statistic(self, runner, kind, end) for kind in ("mean", "std") for end in "xy"}
+        shaped = {n: value.reshape(-1 if n.endswith("x") else ()) for n, value in statistics.items()}
+        return {"x": x, "y": y, **shaped}
+
+    def encoding(self, *, task: Task) -> Tree:
+        """What the Gaussian process is fitted on, neither standardised nor shuffled; then the task."""
+        with generators_kept(), put(np.random, "permutation", np.arange):
+            _, x, _ = self._fitted_on(task, normalize_x=False, normalize_y=False)
+        after = np.array(task.x)
+        return {
+            "x": x,
+            "task_x_after": torch.from_numpy(after),
+            "task_is_mapped": bool(task.is_discrete and after.ndim == 3),
+        }
+
+    def pool(self, *, x: Tensor, y: Tensor, type_of_initial_points: str, num_points: int, epochs: int) -> Tree:
+        """What pair sampling is given, epoch by epoch."""
+        config = short_config(_CONTINUOUS, x.shape[1], GP={"type_of_initial_points": type_of_initial_points})
+        config["GP"]["num_points"] = num_points
+        config["task"] |= {"normalize_x": False, "normalize_y": False}
+        config["training"]["n_epochs"] = epochs
+        pools: list[Tensor] = []
+
+        def sampling(call: Call) -> Any:
+            pools.append(call.given["x_train"].detach().clone())
+            if len(pools) == epochs:
+                raise Enough
+            return few_pairs(x.shape[1])
+
+        task = ArrayTask("pool", x.numpy(), y.reshape(-1, 1).numpy(), _none, dtype=x.numpy().dtype)
+        with generators_kept(), put(np.random, "permutation", np.arange):
+            short_run(self, config, task, {"sampling_data_from_GP": sampling, "forward": no_loss})
+        return {f"epoch{epoch}": pool for epoch, pool in enumerate(pools)}
+
+    def target(self, *, y: Tensor, y_max: float, alpha: float, n: int) -> Tree:
+        """The condition that sampling is given; y_max is the checkout's own, of the task that has it."""
+        names = [name for name in PUBLISHED if published_range(name)[1] == y_max]
+        if not names:
+            raise MissingComponent(f"{self.name}: the layout has no task whose y_max is {y_max}")
+        discrete = names[0].startswith("TFBind")
+        x = np.zeros((len(y), 2), dtype=np.int32 if discrete else y.numpy().dtype)
+        task = ArrayTask(
+            names[0], x, y.reshape(-1, 1).numpy(), _none, num_classes=3 if discrete else None, dtype=y.numpy().dtype
+        )
+        config = short_config(names[0], 4 if discrete else 2)
+        config["testing"] |= {"alpha": alpha, "num_candidates": n}
+        conditions: list[Tensor] = []
+
+        def choosing(call: Call) -> Any:
+            first = call.given["x"][:1]
+            return first.expand(n, -1), first.new_zeros(n)
+
+        def sample(call: Call) -> Any:
+            conditions.append(call.given["y_high"].detach().reshape(-1).clone())
+            raise Enough
+
+        def sampling(_: Call) -> Any:
+            return few_pairs(x.shape[1])
+
+        in_test_form = copy.deepcopy(task)
+        if discrete:
+            in_test_form.map_to_logits()
+        with generators_kept():
+            instead = {
+                "sampling_data_from_GP": sampling, "forward": no_loss, "sampling_from_offline_data": choosing,
+                "sample": sample,
+            }  # fmt: skip
+            short_run(self, config, task, instead, test=in_test_form)
+        return {"condition": conditions[0]}
+
+    def _fitted_on(self, task: Task, normalize_x: bool, normalize_y: bool) -> tuple[Any, Tensor, Tensor]:
+        """The runner, and the offline data that it hands to its Gaussian process."""
+        letters = task.num_classes - 1 if task.is_discrete else 1
+        config = short_config(_DISCRETE if task.is_discrete else _CONTINUOUS, task.x.shape[1] * letters)
+        config["task"] |= {"normalize_x": normalize_x, "normalize_y": normalize_y}
+        found: list[Tensor] = []
+
+        def fitting(call: Call) -> Any:
+            x, y = call.given["x_train"], call.given["y_train"]
+            found.extend((x.detach().clone(), y.detach().reshape(-1).clone()))
+            raise Enough
+
+        driver = short_run(self, config, task, {"GP": fitting})
+        x, y = found
+        return driver.runner, x, y
+
+
+def _statistic(side: CheckoutSide, runner: Any, kind: str, end: str) -> Tensor:
+    named = {n: v for n, v in vars(runner).items() if {kind, end} <= set(n.lower().split("_"))}
+    if len(named) != 1:
+        raise MissingComponent(
+            f"{side.name}: its runner must keep the {kind} of {end} under one name that says so, found "
+            f"{', '.join(named) or 'none'}"
+        )
+    (value,) = named.values()
+    return torch.as_tensor(value).detach().clone()
+
+
+def _none(x: Any) -> Any:
+    return np.zeros(len(x))
+
+
+class _Shuffle:
+    """`np.random.permutation`, from a generator of its own that starts where NumPy's is."""
+
+    def __init__(self) -> None:
+        self._original, self.state = np.random.permutation, np.random.get_state()
+
+    def __call__(self, *given: Any) -> Any:
+        around = np.random.get_state()
+        np.random.set_state(self.state)
+        order = self._original(*given)
+        self.state = np.random.get_state()
+        np.random.set_state(around)
+        return order
+
+
+@contextmanager
+def _own_shuffle() -> Iterator[None]:
+    """Of all that a run draws, only what it shuffles the designs with comes from the generator as it stands here."""
+    shuffle = _Shuffle()
+    with generators_kept(), put(np.random, "permutation", shuffle):
+        yield
+    np.random.set_state(shuffle.state)

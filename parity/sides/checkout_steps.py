@@ -1,0 +1,141 @@
+"""What ROOT computes only inside its runner, from a checkout: a training step, and what follows a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from parity.sides.checkout_bridge import CheckoutSide
+from parity.sides.checkout_runner import Call
+from parity.sides.checkout_short import NO_LOG, few_pairs, no_loss, short_config, short_run
+from parity.sides.checkout_watch import Enough, generators_kept
+from parity.sides.interface import Bridge, Tree
+from parity.tasks.array_task import ArrayTask
+
+__all__ = ["CheckoutSteps"]
+
+_TASK = "DKittyMorphology-Exact-v0"
+
+
+class CheckoutSteps(CheckoutSide):
+    """Each method trains one epoch of the checkout's own loop on batches that are handed to it."""
+
+    def training_loss(
+        self,
+        bridge: Bridge,
+        *,
+        state: Mapping[str, Tensor],
+        x_high: Tensor,
+        y_high: Tensor,
+        x_low: Tensor,
+        y_low: Tensor,
+        step: int,
+        guidance_prob: float,
+    ) -> Tree:
+        """Batch number `step`, where the loop first steps its optimiser; the batches before lose nothing."""
+        config = short_config(_TASK, bridge.dim)
+        names = (
+            "num_timesteps", "mt_type", "max_var", "eta", "skip_sample", "sample_type", "sample_step", "loss_type",
+            "objective",
+        )  # fmt: skip
+        config["model"]["BB"]["params"] |= {name: getattr(bridge, name) for name in names}
+        config["model"]["BB"]["params"]["MLPParams"]["hidden_size"] = bridge.hidden
+        config["training"] |= {"classifier_free_guidance_prob": guidance_prob, "accumulate_grad_batches": step}
+        tree: Tree = {}
+        batches = 0
+
+        def forward(call: Call) -> Any:
+            nonlocal batches
+            batches += 1
+            if batches < step:
+                return no_loss(call)
+            model = call.given["self"]
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(state[name])
+            loss, log = call.made()
+            tree["loss"] = loss.detach().clone()
+            tree["model"], tree["generator"] = model, torch.get_rng_state()
+            return loss, log
+
+        def optimising(call: Call) -> Any:
+            optimizer = call.made()
+            optimizer.register_step_pre_hook(_enough)
+            return optimizer
+
+        batch, pairs = [[x_high, y_high], [x_low, y_low]], few_pairs(bridge.dim)
+        with generators_kept():
+            short_run(self, config, _task(x_high), {
+                "forward": forward, "get_optimizer": optimising, "sampling_data_from_GP": lambda _: pairs,
+                "create_train_dataloader": lambda _: ([batch] * step, pairs["f0"]),
+            })  # fmt: skip
+        torch.set_rng_state(tree.pop("generator"))
+        model = tree.pop("model")
+        return tree | {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
+
+    def optimiser(
+        self,
+        *,
+        optimizer: Mapping[str, Any],
+        lr_scheduler: Mapping[str, Any],
+        accumulate_grad_batches: int,
+        weights: Mapping[str, Tensor],
+        grads: Sequence[Mapping[str, Tensor]],
+        losses: Sequence[float],
+    ) -> Tree:
+        """The loop with `weights` in the place of the model's, and a loss that has the given values and gradients."""
+        config = short_config(_TASK, 1)
+        config["model"]["BB"]["optimizer"] = dict(optimizer)
+        config["model"]["BB"]["lr_scheduler"] = dict(lr_scheduler)
+        config["training"]["accumulate_grad_batches"] = accumulate_grad_batches
+        held = nn.ParameterDict({name: weight.clone() for name, weight in weights.items()})
+        made: list[Any] = []
+        tree: Tree = {}
+        batches = 0
+
+        def note() -> None:
+            if batches:
+                tree.update({f"w{batches - 1}/{name}": value.detach().clone() for name, value in held.items()})
+                tree[f"lr{batches - 1}"] = made[-1].param_groups[0]["lr"]
+
+        def forward(_: Call) -> Any:
+            nonlocal batches
+            note()
+            if batches == len(losses):
+                raise Enough
+            loss = sum(
+                (gradient * (held[name] - held[name].detach())).sum() for name, gradient in grads[batches].items()
+            )
+            batches += 1
+            return loss + torch.tensor(losses[batches - 1], dtype=torch.float64), NO_LOG
+
+        def optimising(call: Call) -> Any:
+            settings, _ = call.given.values()
+            result = call.original(settings, list(held.values()))
+            if not isinstance(result, torch.optim.Optimizer):
+                raise TypeError(f"{type(result).__name__} is not an Optimizer")  # as its scheduler would
+            made.append(result)
+            return result
+
+        like = next(iter(weights.values()))
+        batch, pairs = [[like.new_zeros(1, 1), like.new_zeros(1)]] * 2, few_pairs(1)
+        with generators_kept():
+            short_run(self, config, _task(like.new_zeros(4, 1)), {
+                "forward": forward, "get_optimizer": optimising, "sampling_data_from_GP": lambda _: pairs,
+                "create_train_dataloader": lambda _: ([batch] * (len(losses) + 1), pairs["f0"]),
+            })  # fmt: skip
+        return tree
+
+
+def _enough(*_: Any) -> None:
+    raise Enough
+
+
+def _task(x: Tensor) -> ArrayTask:
+    """A task of the same width and precision, whose designs nobody looks at."""
+    values = np.zeros((4, x.shape[1]), dtype=x.numpy().dtype)
+    return ArrayTask("batches", values, np.arange(4.0).reshape(4, 1), lambda designs: designs[:, 0], dtype=values.dtype)

@@ -1,0 +1,121 @@
+"""What ROOT computes only inside its runner, from a checkout: whole runs."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parity.sides.checkout_bridge import CheckoutSide, precision
+from parity.sides.checkout_runner import Call, Driver
+from parity.sides.interface import MissingComponent, Tree
+from parity.tasks.interface import Task
+
+__all__ = ["CheckoutTraining"]
+
+
+class CheckoutTraining(CheckoutSide):
+    """`training`, by `BBDMRunner(config)`, its `train()` and its `test(task)`."""
+
+    def training(self, *, config: Mapping[str, Any], task: Task, seed: int, dtype: torch.dtype) -> Tree:
+        """Losses and rates as batches pass the model, then weights, average, candidates, samples and percentiles."""
+        notes = _Notes()
+        in_test_form = _in_test_form(task)
+        driver = Driver(self, config, task, seed, forward=notes.forward, sample=notes.sample)
+        with precision(dtype), _seeded(seed), driver.watching():
+            notes.watched = driver.watched
+            paths = driver.train()
+            tree = notes.trained()
+            percentiles = driver.test(in_test_form, paths)
+            return tree | notes.tested() | {"percentiles": torch.stack([_number(value) for value in percentiles])}
+        raise MissingComponent(f"{self.name}: the run ended early")
+
+
+class _Notes:
+    """Notes what the outputs of `training` are made of."""
+
+    def __init__(self) -> None:
+        self.watched: Any = None
+        self.losses: dict[bool, list[float]] = {True: [], False: []}
+        self.rates: list[float] = []
+        self.sampled_with: dict[str, Tensor] = {}
+
+    def forward(self, call: Call) -> Any:
+        training = call.given["self"].training
+        if training:
+            self.rates.append(float(self._last("get_optimizer").result.param_groups[0]["lr"]))
+        loss, log = call.made()
+        self.losses[training].append(float(loss))
+        return loss, log
+
+    def sample(self, call: Call) -> Any:
+        self.sampled_with = _parameters(call.given["self"])
+        return call.made()
+
+    def trained(self) -> Tree:
+        self.weights = _parameters(self.watched.models[-1])
+        averages = [dict(average.shadow) for average in self.watched.averages]
+        self.average = {n: w.detach().clone() for n, w in averages[-1].items()} if averages else {}
+        return {
+            "losses": torch.tensor(self.losses[True], dtype=torch.float64),
+            "lr": torch.tensor(self.rates, dtype=torch.float64),
+            "val_losses": torch.tensor(self.losses[False], dtype=torch.float64),
+            "global_step": len(self.losses[True]),
+            "best_x": self._last("sampling_data_from_GP").given["x_train"].detach().clone(),
+            **{f"final/state/{name}": weight for name, weight in self.weights.items()},
+            **{f"ema/{name}": weight for name, weight in self.average.items()},
+        }
+
+    def tested(self) -> Tree:
+        expected = self.average or self.weights
+        if not all(torch.equal(self.sampled_with[name], weight) for name, weight in expected.items()):
+            raise MissingComponent(
+                "test() sampled with other weights than train() left: it was told where they lie by "
+                "config.model.model_load_path"
+            )
+        chosen, chain = self._last("sampling_from_offline_data"), self._last("sample")
+        low, low_scores = chosen.result
+        return {
+            "offline_x": chosen.given["x"].detach().clone(),
+            "offline_y": chosen.given["y"].detach().clone(),
+            "test/low": low,
+            "test/low_scores": low_scores,
+            "test/high_cond": chain.given["y_high"].reshape(-1),
+            "test/high": chain.result,
+        }
+
+    def _last(self, name: str) -> Any:
+        return self.watched.calls[name][-1]
+
+
+def _parameters(model: Any) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def _in_test_form(task: Task) -> Task:
+    task = copy.deepcopy(task)
+    if task.is_discrete:
+        task.map_to_logits()
+    return task
+
+
+def _number(value: Any) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().reshape(())
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeded as the script around a runner seeds; Python's own generator, which nothing draws from, is kept."""
+    state = random.getstate()
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)

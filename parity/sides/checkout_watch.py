@@ -1,0 +1,63 @@
+"""A checkout's published names, watched or replaced for as long as its runner is driven."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["Enough", "generators_kept", "put", "renamed"]
+
+
+class Enough(BaseException):
+    """What was to be seen was seen. Published code catches exceptions: `seen` tells that there was one."""
+
+    seen = False
+
+    def __init__(self) -> None:
+        type(self).seen = True
+
+
+@contextmanager
+def put(holder: Any, name: str, value: Any) -> Iterator[None]:
+    """The attribute has this value inside."""
+    own = name in vars(holder)
+    before = getattr(holder, name, None)
+    setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(holder, name, before)
+        else:
+            delattr(holder, name)
+
+
+@contextmanager
+def renamed(folder: Path, original: Any, stand_in: Callable[..., Any]) -> Iterator[None]:
+    """Wherever a module of the checkout holds `original` under whatever name, it holds `stand_in` inside."""
+    with ExitStack() as stack:
+        for module in list(sys.modules.values()):
+            if (getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
+                for name, value in list(vars(module).items()):
+                    if value is original:
+                        stack.enter_context(put(module, name, stand_in))
+        yield
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """The global generators are afterwards in the state that they were in."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])

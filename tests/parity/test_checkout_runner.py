@@ -1,0 +1,90 @@
+"""What a checkout computes only inside its runner: found, compared, and missing where the runner cannot be driven."""
+
+from contextlib import closing
+
+import pytest
+
+from parity.components import REGISTRY, Context
+from parity.hosts import Host, HostedSide
+from parity.judge import judge
+from parity.sides import load_side
+from parity.tasks import load_task
+from parity.verdict import Verdict
+from tests.parity.checkouts import ROOT_RUNNER, root_checkout
+
+CTX = Context(load_task("Synthetic8-v0")[0])
+PARTS = ("training_loss", "encoding", "offline_data", "pool", "optimiser", "target", "training")
+
+
+def verdicts(folder, names=PARTS, old="{planted}", new="", examples=slice(1)):
+    """Of every named component its first judgement that is no agreement, or the last one."""
+    assert old in ROOT_RUNNER
+    text = ROOT_RUNNER.replace(old, new).replace("{planted}", "")
+    checkout = root_checkout(folder, runners__DiffusionBasedModelRunners__BBDMRunner=text)
+    found = {}
+    with closing(Host(f"root:{checkout}")) as host:
+        sides = load_side("reference_root"), HostedSide(host)
+        for name in names:
+            for params in REGISTRY[name].examples[examples]:
+                found[name] = judge(REGISTRY[name], params, *sides, CTX)
+                if not (found[name].verdict.agrees or found[name].verdict is Verdict.REFUSED):
+                    break
+    return found
+
+
+def test_every_part_of_a_run_is_found_and_equal_on_all_examples(tmp_path):
+    found = verdicts(tmp_path, examples=slice(None))
+    assert {name: judged.verdict for name, judged in found.items() if judged.verdict is not Verdict.IDENTICAL} == {
+        "optimiser": Verdict.REFUSED
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "seen_by"),
+    [
+        ("{planted}", " / 2.0", {"training_loss", "optimiser", "training"}),
+        ("torch.manual_seed(step)\n", "torch.manual_seed(step + 1)\n", {"training_loss", "training"}),
+        ("order[-1024:]", "order[-1000:]", {"pool"}),
+        ("self.scheduler.step(loss)", "pass", {"optimiser", "training"}),
+        ("np.std(y, axis=0)", "np.std(y, axis=0, ddof=1)", {"offline_data", "target", "training"}),
+        (
+            "x = task.to_logits(task.x) if task.is_discrete else task.x",
+            "task.is_discrete and task.map_to_logits()\n        x = task.x",
+            {"encoding", "offline_data"},
+        ),
+        ("* t.alpha", "", {"target", "training"}),
+    ],
+)
+def test_a_difference_in_the_runner_is_seen_by_the_components_that_it_is_about(tmp_path, old, new, seen_by):
+    found = verdicts(tmp_path, old=old, new=new)
+    assert {name for name, judged in found.items() if not judged.verdict.agrees} == seen_by
+    assert not [judged.reason for judged in found.values() if judged.verdict is Verdict.MISSING]
+
+
+def test_a_runner_that_catches_everything_is_driven_too(tmp_path):
+    found = verdicts(tmp_path, old="except Exception as error:", new="except BaseException as error:")
+    assert {judged.verdict for judged in found.values()} == {Verdict.IDENTICAL}
+
+
+def test_a_runner_that_needs_what_no_configuration_has_is_missing_and_says_what_it_was_given(tmp_path):
+    found = verdicts(tmp_path, ("training", "pool"), "self.config = config\n", "self.config = config.args.extra.more\n")
+    for judged in found.values():
+        assert judged.verdict is Verdict.MISSING
+        assert "does not run from a published configuration" in judged.reason
+        assert "args.extra = None" in judged.reason
+
+
+def test_a_runner_that_reads_its_seed_elsewhere_is_driven_too(tmp_path):
+    found = verdicts(tmp_path, ("training", "offline_data"), "config.args.seed", "config.seed")
+    assert {judged.verdict for judged in found.values()} == {Verdict.IDENTICAL}
+
+
+def test_a_checkout_without_a_runner_lacks_its_parts_by_name(tmp_path):
+    text = "raise ImportError('cannot import name X')\n"
+    checkout = root_checkout(tmp_path, runners__DiffusionBasedModelRunners__BBDMRunner=text)
+    with closing(Host(f"root:{checkout}")) as host:
+        judged = judge(
+            REGISTRY["pool"], REGISTRY["pool"].examples[0], load_side("reference_root"), HostedSide(host), CTX
+        )
+    assert judged.verdict is Verdict.MISSING
+    assert "BBDMRunner cannot be imported: cannot import name X" in judged.reason
