@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from parity.sides.checkout_calls import default_of, those_taken
 from parity.sides.checkout_pairs import CheckoutPairs
+from parity.sides.checkout_settings import other_settings
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
 __all__ = ["GgfmCheckout"]
@@ -20,6 +23,14 @@ class GgfmCheckout(CheckoutPairs):
     gp_module, pairs_module, ema_module = "src.generator", "src.generator", "main"
     model_module = "src.brownian_bridge"
     modules = model_module, pairs_module, ema_module
+    optional = ("src.config",)
+
+    def __init__(self, specifier: str, folder: Path, notes: tuple[str, ...]) -> None:
+        super().__init__(specifier, folder, notes)
+        with contextlib.suppress(
+            Exception, SystemExit
+        ):  # settings are told, never judged: without them nothing is lost
+            self.notes = (*notes, *other_settings(self.found("src.config", "Config")))
 
     def new_model(self, bridge: Bridge) -> nn.Module:
         """`BrownianBridgeModel` from keyword arguments."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from parity.sides.checkout_bridge import CheckoutSide
 from parity.sides.checkout_runner import Call
-from parity.sides.checkout_short import few_pairs, no_loss, short_config, short_run
+from parity.sides.checkout_short import UNFITTED, few_pairs, no_loss, short_config, short_run
 from parity.sides.checkout_watch import Enough, generators_kept, put
 from parity.sides.interface import MissingComponent, Tree
 from parity.sides.root_config import PUBLISHED, published_range
@@ -58,17 +58,25 @@ class CheckoutParts(CheckoutSide):
         config["GP"]["num_points"] = num_points
         config["task"] |= {"normalize_x": False, "normalize_y": False}
         config["training"]["n_epochs"] = epochs
+        designs: list[Tensor] = []
         pools: list[Tensor] = []
 
+        def fitting(call: Call) -> Any:
+            designs.append(call.given["x_train"])
+            return UNFITTED
+
         def sampling(call: Call) -> Any:
-            pools.append(call.given["x_train"].detach().clone())
+            pool = call.given["x_train"].detach()
+            whole = designs[-1]
+            same = pool.shape == whole.shape and pool.data_ptr() == whole.data_ptr()
+            pools.append(x if same else pool.clone())  # x stands for the run's designs; a view of them is one of x
             if len(pools) == epochs:
                 raise Enough
             return few_pairs(x.shape[1])
 
         task = ArrayTask("pool", x.numpy(), y.reshape(-1, 1).numpy(), _none, dtype=x.numpy().dtype)
         with generators_kept(), put(np.random, "permutation", np.arange):
-            short_run(self, config, task, {"sampling_data_from_GP": sampling, "forward": no_loss})
+            short_run(self, config, task, {"GP": fitting, "sampling_data_from_GP": sampling, "forward": no_loss})
         return {f"epoch{epoch}": pool for epoch, pool in enumerate(pools)}
 
     def target(self, *, y: Tensor, y_max: float, alpha: float, n: int) -> Tree:

@@ -15,7 +15,7 @@ from parity.sides.interface import MissingComponent
 from parity.sides.root_config import published_config
 from parity.tasks.interface import Task
 
-__all__ = ["NO_LOG", "few_pairs", "no_loss", "short_config", "short_run"]
+__all__ = ["NO_LOG", "UNFITTED", "few_pairs", "no_loss", "short_config", "short_run"]
 
 
 def short_config(task: str, width: int, **sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def short_run(
 
     Raises MissingComponent for a run that never comes to it.
     """
-    driver = Driver(side, config, task, 0, **{"GP": lambda _: _Unfitted(), **instead})
+    driver = Driver(side, config, task, 0, **{"GP": lambda _: UNFITTED, **instead})
     with precision(torch.float64 if task.y.dtype == np.float64 else torch.float32), driver.watching():
         paths = driver.train()
         if test is not None:
@@ -66,7 +66,9 @@ NO_LOG: dict[str, Any] = {"loss": torch.zeros(()), "x0_recon": torch.zeros(1, 1)
 
 
 class _Unfitted:
-    """A Gaussian process that nobody asks for values."""
-
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
+
+
+UNFITTED = _Unfitted()
+"""A Gaussian process that nobody asks for values."""

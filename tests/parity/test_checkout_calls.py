@@ -15,6 +15,7 @@ from parity.sides import load_side
 from parity.sides.checkout_calls import as_many, default_of, those_taken
 from parity.sides.checkout_commit import commit_of
 from parity.sides.checkout_ggfm import GgfmCheckout
+from parity.sides.checkout_settings import other_settings
 from parity.sides.interface import Bridge
 from parity.tasks import load_task
 
@@ -35,6 +36,23 @@ def test_arguments_that_a_commit_lacks_are_left_out():
     assert default_of(older, "x") == "no default"
     assert default_of(older, "weight") == "no such argument"
     assert default_of(older, "weight", absent=0.0) == 0.0
+
+
+def test_settings_that_no_published_configuration_has_are_told():
+    class Config:
+        BATCH_SIZE = 256
+        val_frac = 0.1
+        lr = 0.001
+        use_ema = False
+        SEEDS = (1, 2)
+        initial_lengthscale = 6.25
+        own = 3
+        _hidden_size = 3
+
+    assert other_settings(Config) == [
+        "setting: Config.BATCH_SIZE is 256, training.batch_size of ROOT's configurations 64",
+        "setting: Config.use_ema is False, model.EMA.use_ema of ROOT's configurations True",
+    ]
 
 
 class _Checkout(GgfmCheckout):
