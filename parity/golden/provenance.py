@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from parity import __version__
+from parity.sides import SIDES
 
 __all__ = ["code_of", "source_state", "versions"]
 
@@ -35,10 +36,13 @@ def versions() -> dict[str, str]:
 
 
 def code_of(specifier: str) -> Path:
-    """The file or folder behind a side's specifier: of `root:PATH` and `FILE.py:NAME` the path, else the package."""
+    """The file or folder behind a side's specifier: of `root:PATH` and `FILE.py:NAME` the path, a folder itself, else
+    the package."""
     head, _, tail = specifier.partition(":")
     if head in ("root", "ggfm") and tail:
         return Path(tail)
+    if specifier not in SIDES and Path(specifier).is_dir():
+        return Path(specifier)
     found = None if ".py" in specifier else util.find_spec(specifier)
     if found is not None and found.submodule_search_locations:
         return Path(next(iter(found.submodule_search_locations)))

@@ -17,8 +17,9 @@ SIDES = ("reference_root", "ggfm")
 def load_side(name: str, profile: str = "aligned", *, on: Iterable[str] = (), off: Iterable[str] = ()) -> Side:
     """The side `name`; ggfm in a profile, with switches turned on or off on top of it.
 
-    `root:PATH` and `ggfm:PATH` are checkouts, in processes of their own (`parity.hosts`);
-    `golden:DIR` is a recording in the place of a side, `FILE.py` or `FILE.py:NAME` an adapter file of a user's own.
+    `root:PATH` and `ggfm:PATH` are checkouts, in processes of their own (`parity.hosts`), as is a folder alone, whose
+    files tell which of both it is; `golden:DIR` is a recording in the place of a side, `FILE.py` or `FILE.py:NAME` an
+    adapter file of a user's own.
     Raises ValueError for an unknown side, profile or switch, naming what is allowed, and for a recording or a file that
     cannot be used.
     """
@@ -35,17 +36,18 @@ def load_side(name: str, profile: str = "aligned", *, on: Iterable[str] = (), of
         from parity.golden.recorded_side import RecordedSide
 
         return cast("Side", RecordedSide(Path(name.removeprefix("golden:"))))
-    if name.startswith(("root:", "ggfm:")):
+    if name.startswith(("root:", "ggfm:")) or Path(name).is_dir():
         from parity.hosts import load_hosted
+        from parity.sides.checkout import with_layout
 
-        return cast("Side", load_hosted(name))
+        return cast("Side", load_hosted(with_layout(name)))
     if name.endswith(".py") or ".py:" in name:
         from parity.sides.own import load_own
 
         return cast("Side", load_own(name))
     raise ValueError(
         f"side {name!r} is unknown; allowed are {', '.join(SIDES)}, root:PATH, ggfm:PATH, golden:DIR, "
-        "FILE.py and FILE.py:NAME"
+        "FILE.py, FILE.py:NAME and the folder of a checkout"
     )
 
 

@@ -12,7 +12,7 @@ from parity.sides.checkout_ggfm import GgfmCheckout
 from parity.sides.checkout_imports import StandIns, bridge_plateau
 from parity.sides.checkout_root import RootCheckout
 
-__all__ = ["LAYOUTS", "NoCheckout", "check_folder", "load_checkout"]
+__all__ = ["LAYOUTS", "NoCheckout", "check_folder", "load_checkout", "with_layout"]
 
 LAYOUTS = {
     "root": ("gaussian_process/GP.py", "model/BrownianBridge/BrownianBridgeModel.py", "runners/utils.py"),
@@ -40,6 +40,23 @@ def check_folder(specifier: str) -> tuple[str, Path]:
             f"{specifier} is no checkout of that layout: it has none of {', '.join(LAYOUTS[layout])}{hint}"
         )
     return layout, folder
+
+
+def with_layout(path: str) -> str:
+    """`LAYOUT:PATH` of a folder, by its files; what names a layout already is given back.
+
+    Raises NoCheckout for a folder that has neither layout, and for one that has both.
+    """
+    if path.partition(":")[0] in LAYOUTS:
+        return path
+    folder = Path(path)
+    found = [name for name, files in LAYOUTS.items() if any((folder / file).is_file() for file in files)]
+    if not found:
+        layouts = "; ".join(f"{name}: {', '.join(files)}" for name, files in LAYOUTS.items())
+        raise NoCheckout(f"{path} is no checkout: it has none of the files of either layout ({layouts})")
+    if len(found) > 1:
+        raise NoCheckout(f"{path} matches two layouts: say which is meant, {' or '.join(f'{n}:{path}' for n in found)}")
+    return f"{found[0]}:{path}"
 
 
 def load_checkout(specifier: str) -> CheckoutSide:

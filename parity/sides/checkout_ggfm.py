@@ -27,9 +27,7 @@ class GgfmCheckout(CheckoutPairs):
 
     def __init__(self, specifier: str, folder: Path, notes: tuple[str, ...]) -> None:
         super().__init__(specifier, folder, notes)
-        with contextlib.suppress(
-            Exception, SystemExit
-        ):  # settings are told, never judged: without them nothing is lost
+        with contextlib.suppress(Exception, SystemExit):  # told, never judged: nothing is lost without
             self.notes = (*notes, *other_settings(self.found("src.config", "Config")))
 
     def new_model(self, bridge: Bridge) -> nn.Module:

@@ -20,6 +20,7 @@ from parity.judge import judge
 from parity.ledger import load
 from parity.outcome import execute
 from parity.sides import MissingComponent, load_side
+from parity.sides.checkout import with_layout
 from parity.tasks import load_task
 from parity.verdict import Verdict
 from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, root_checkout, write
@@ -257,6 +258,26 @@ def test_two_checkouts_are_not_traced_and_the_explanation_says_so(tmp_path):
     assert found["sentence"].startswith("Mathematics")
     assert "process of its own" in found["sentence"]
     assert found["operations"] is None
+
+
+def test_a_folder_alone_is_read_by_the_layout_of_its_files(tmp_path):
+    root, ggfm = root_checkout(tmp_path / "a"), ggfm_checkout(tmp_path / "b")
+    assert with_layout(str(root)) == f"root:{root}"
+    (ggfm / "runners/utils.py").unlink()
+    assert with_layout(str(ggfm)) == f"ggfm:{ggfm}"
+    assert with_layout(f"ggfm:{root}") == f"ggfm:{root}"
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, "is no checkout: it has none of the files of either layout"),
+        ({"runners/utils.py": "", "src/generator.py": ""}, "matches two layouts: say which is meant, root:.* or ggfm:"),
+    ],
+)
+def test_a_folder_alone_that_is_no_checkout_or_two_is_refused(tmp_path, files, says):
+    with pytest.raises(ValueError, match=says):
+        load_side(str(write(tmp_path, files)))
 
 
 def test_the_word_before_the_colon_decides_where_a_folder_has_both_layouts(tmp_path):
