@@ -86,6 +86,10 @@ class _Disagreement(AssertionError):
         self.judgement = judgement
 
 
+def _never(_: Mapping[str, Any]) -> bool:
+    return False
+
+
 def judge_explained(
     component: Component, params: Mapping[str, Any], reference: Side, candidate: Candidate, ctx: Context
 ) -> tuple[Judgement, bool]:
@@ -100,8 +104,9 @@ def judge_explained(
         return found, True
     names = tuple(entry.name for entry in reaching(candidate.known, component.name) if entry.covers(params))
     if candidate.having is not None and found.verdict is not Verdict.MISSING:
+        both = replace(component, refused=_never)  # what ROOT refuses says nothing of two others
         for some in (some for size in range(1, len(names) + 1) for some in combinations(names, size)):
-            if judge(component, params, candidate.having(some), candidate.side, ctx).agrees:
+            if judge(both, params, candidate.having(some), candidate.side, ctx).agrees:
                 return replace(found, known=some), True
     if not names or candidate.without is None:
         return found, False

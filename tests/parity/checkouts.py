@@ -235,6 +235,93 @@ class EMA:
 """
 
 
+PUBLISHED_MODEL = """
+import torch
+from torch import nn
+from ggfm import sampling
+from ggfm.bridge import BrownianBridge
+from ggfm.switches import Switches
+
+SWITCHES = Switches.aligned().having(
+    dict.fromkeys(("clamp", "noise_eps", "logged_x0", "steps_buffer", "trajectory"), True))
+
+
+class BrownianBridgeModel(BrownianBridge):
+    def __init__(self, image_size, hidden_size, num_timesteps=1000, mt_type="linear", max_var=1.0, eta=1.0,
+                 loss_type="l1", objective="grad", skip_sample=True, sample_type="linear", sample_step=200):
+        super().__init__(image_size, hidden_size, num_timesteps=num_timesteps, mt_type=mt_type, max_var=max_var,
+                         eta=eta, loss_type=loss_type, objective=objective, skip_sample=skip_sample,
+                         sample_type=sample_type, sample_step=sample_step, dtype=torch.get_default_dtype(),
+                         switches=SWITCHES)
+        for k, layer in enumerate(self.denoise_fn.main):
+            if isinstance(layer, nn.Linear):
+                self.denoise_fn.main[k] = nn.Linear(layer.in_features, layer.out_features)
+
+    def p_losses(self, *given):
+        loss, logged = super().p_losses(*given)
+        return loss, {"loss": loss, "x0_recon": logged}
+
+    def p_sample(self, x_t, x_low, y_low, y_high, i, clip_denoised, classifier_free_guidance_weight=0.0):
+        return sampling.p_sample(self, x_t, x_low, y_low, y_high, i, clip_denoised=clip_denoised,
+                                 guidance_weight=classifier_free_guidance_weight)
+
+    def sample(self, x_low, y_low, y_high, clip_denoised=True, classifier_free_guidance_weight=0.0):
+        return sampling.sample(self, x_low, y_low, y_high, clip_denoised=clip_denoised,
+                               guidance_weight=classifier_free_guidance_weight)
+"""
+
+PUBLISHED_GENERATOR = """
+from ggfm.gaussian_process import GaussianProcess
+from ggfm.pair_sampling import PairSampling, sample_pairs
+from reference_root import create_train_dataloader, create_val_dataloader
+from src.brownian_bridge import SWITCHES
+
+
+class GP(GaussianProcess):
+    def __init__(self, device, x_train, y_train, lengthscale, variance, noise, mean_prior, kernel="rbf"):
+        super().__init__(x_train, y_train, lengthscale=float(lengthscale), variance=float(variance),
+                         noise=float(noise), mean_prior=float(mean_prior))
+
+    def mean_posterior(self, x):
+        at = x.detach()
+        mean = super().mean_posterior(at)
+        return mean + ((x - at) * self.gradient(at)).sum(1) if x.requires_grad else mean
+
+
+def sampling_data_from_GP(x_train, device, GP_Model, num_gradient_steps=50, num_functions=5, num_points=10,
+                          learning_rate=0.001, delta_lengthscale=0.1, delta_variance=0.1, seed=0, threshold_diff=0.1,
+                          verbose=False):
+    settings = PairSampling(num_gradient_steps=num_gradient_steps, num_functions=num_functions, num_points=num_points,
+                            learning_rate=learning_rate, delta_lengthscale=delta_lengthscale,
+                            delta_variance=delta_variance, threshold_diff=threshold_diff)
+    found = {}
+    for k, pairs in enumerate(sample_pairs(x_train, GP_Model, settings, seed=seed, switches=SWITCHES)):
+        found[f"f{k}"] = [(path, (low, high)) for path, low, high in zip(pairs.path, pairs.y_low, pairs.y_high)]
+        print("function", k)
+    return found
+"""
+
+PUBLISHED_CONFIG = """
+class Config:
+    BATCH_SIZE = 256
+    USE_EMA = False
+    HIDDEN_SIZE = 1024
+"""
+
+
+def published_ggfm(folder):
+    """A GGFM checkout with everything that its layout names, with the differences of the published one."""
+    return write(
+        folder,
+        {
+            "src/brownian_bridge.py": PUBLISHED_MODEL,
+            "src/generator.py": PUBLISHED_GENERATOR,
+            "src/config.py": PUBLISHED_CONFIG,
+            "main.py": GGFM_EMA,
+        },
+    )
+
+
 def write(folder, files):
     """The folder, with these files in it."""
     for name, text in files.items():

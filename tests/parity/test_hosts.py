@@ -19,11 +19,12 @@ from parity.hosts import Host, HostedSide, Limits, SideDied, SideTimedOut
 from parity.judge import judge
 from parity.ledger import load
 from parity.outcome import execute
+from parity.session import open_session
 from parity.sides import MissingComponent, load_side
 from parity.sides.checkout import with_layout
 from parity.tasks import load_task
 from parity.verdict import Verdict
-from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, root_checkout, write
+from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, published_ggfm, root_checkout, write
 
 TASK, _ = load_task("Synthetic8-v0")
 CTX = Context(TASK)
@@ -238,6 +239,24 @@ def test_a_known_difference_of_a_ggfm_checkout_is_named_and_another_one_is_not(t
             found, expected = judge_explained(component, params, reference, candidate, CTX)
         assert found.verdict is Verdict.DIVERGENT
         assert (expected, found.known) == (bool(names), names)
+
+
+def test_every_difference_of_the_published_ggfm_is_named_and_nothing_else(tmp_path, capsys):
+    sides = [f"root:{root_checkout(tmp_path / 'root')}", f"ggfm:{published_ggfm(tmp_path / 'ggfm')}"]
+    session = open_session(reference=sides[0], candidate=sides[1], task="Synthetic8-v0")
+    candidate = session.candidate_in(session.profiles[0])
+    known = {}
+    for component in session.components:
+        for params in component.examples:
+            found, expected = judge_explained(component, params, session.reference, candidate, session.context)
+            assert expected or found.verdict is Verdict.MISSING, (component.name, found.reason)
+            known.setdefault(component.name, set()).update(found.known)
+    assert {name: names for name, names in known.items() if names} == {
+        "sample_steps": {"steps_buffer"}, "predict_x0": {"noise_eps"}, "initial_weights": {"init"},
+        "p_losses": {"logged_x0", "noise_eps"}, "p_sample": {"clamp", "noise_eps"}, "sample": {"clamp", "noise_eps"},
+        "gp_pairs": {"trajectory"},
+    }  # fmt: skip
+    assert "setting: Config.BATCH_SIZE is 256, training.batch_size of ROOT's configurations 64" in session.header()
 
 
 def test_a_difference_is_located_in_the_lines_of_the_checkout(tmp_path):
