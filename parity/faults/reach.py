@@ -28,7 +28,7 @@ __all__ = ["Reach", "executed_lines", "open_reach", "reach"]
 _LIMIT = 600.0
 """Seconds for all of it: each takes a few."""
 
-_FROM_ELSEWHERE = ("parity/hosts/", "parity/golden/", "parity/sides/checkout")
+_FROM_ELSEWHERE = ("parity/hosts/", "parity/golden/", "parity/sides/checkouts/")
 """What runs or reads other people's code: no copy of GGFM is judged by it."""
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from parity.hosts.wire import SIZE, decode
-from parity.sides.checkout import check_folder
+from parity.sides.checkouts import check_folder
 
 __all__ = ["Host", "Limits", "SideDied", "SideTimedOut"]
 

@@ -23,7 +23,7 @@ import torch
 from parity.components import REGISTRY, Context
 from parity.hosts.wire import SIZE, encode, to_plain
 from parity.outcome import Outcome, execute, settings_kept
-from parity.sides.checkout import NoCheckout, load_checkout
+from parity.sides.checkouts import NoCheckout, load_checkout
 from parity.sides.interface import MissingComponent
 
 __all__ = ["serve"]

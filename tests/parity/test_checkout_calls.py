@@ -12,10 +12,10 @@ import torch
 
 from parity.components import REGISTRY, Context
 from parity.sides import load_side
-from parity.sides.checkout_calls import as_many, default_of, those_taken
-from parity.sides.checkout_commit import commit_of
-from parity.sides.checkout_ggfm import GgfmCheckout
-from parity.sides.checkout_settings import other_settings
+from parity.sides.checkouts.calls import as_many, default_of, those_taken
+from parity.sides.checkouts.commit import commit_of
+from parity.sides.checkouts.ggfm import GgfmCheckout
+from parity.sides.checkouts.settings import other_settings
 from parity.sides.interface import Bridge
 from parity.tasks import load_task
 

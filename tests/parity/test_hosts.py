@@ -21,7 +21,7 @@ from parity.ledger import load
 from parity.outcome import execute
 from parity.session import open_session
 from parity.sides import MissingComponent, load_side
-from parity.sides.checkout import with_layout
+from parity.sides.checkouts import with_layout
 from parity.tasks import load_task
 from parity.verdict import Verdict
 from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, published_ggfm, root_checkout, write

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from parity.sides.checkout_calls import as_many, those_taken
-from parity.sides.checkout_commit import commit_of
+from parity.sides.checkouts.calls import as_many, those_taken
+from parity.sides.checkouts.commit import commit_of
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
 __all__ = ["CheckoutSide", "is_within", "no_initial_draws", "precision"]

@@ -7,10 +7,10 @@ import importlib
 import sys
 from pathlib import Path
 
-from parity.sides.checkout_bridge import CheckoutSide, is_within
-from parity.sides.checkout_ggfm import GgfmCheckout
-from parity.sides.checkout_imports import StandIns, bridge_plateau
-from parity.sides.checkout_root import RootCheckout
+from parity.sides.checkouts.bridge import CheckoutSide, is_within
+from parity.sides.checkouts.ggfm import GgfmCheckout
+from parity.sides.checkouts.imports import StandIns, bridge_plateau
+from parity.sides.checkouts.root import RootCheckout
 
 __all__ = ["LAYOUTS", "NoCheckout", "check_folder", "load_checkout", "with_layout"]
 

@@ -6,18 +6,23 @@ import contextlib
 import copy
 import inspect
 import io
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
-from parity.sides.checkout_bridge import CheckoutSide
-from parity.sides.checkout_config import runner_config
-from parity.sides.checkout_watch import Enough, put, renamed
+from parity.outcome import settings_kept
+from parity.sides.checkouts.bridge import CheckoutSide
+from parity.sides.checkouts.config import FOLDER, runner_config
+from parity.sides.checkouts.watch import Enough, put, renamed
 from parity.sides.interface import MissingComponent
 
 __all__ = ["Call", "Driver", "Replacement", "Watched"]
@@ -91,7 +96,7 @@ class Driver:
     def __init__(
         self, side: CheckoutSide, config: Mapping[str, Any], task: Any, seed: int, **instead: Replacement
     ) -> None:
-        self.side, self.watched = side, Watched()
+        self.side, self.watched, self._seed = side, Watched(), seed
         self._task, self._as_made = task, copy.deepcopy(task)
         whole = {"runner": "BBDMRunner", **config, "model": {**_UNREAD, **config["model"]}}
         self.config, self._asked = runner_config(whole, seed)
@@ -106,6 +111,9 @@ class Driver:
         with ExitStack() as stack:
             enter = stack.enter_context
             enter(contextlib.suppress(Enough))
+            enter(settings_kept())  # what a run sets for the machine is no part of what it computes
+            Path(FOLDER).mkdir(exist_ok=True)
+            enter(put(torch, "load", _loading(torch.load)))
             if "design_bench" in sys.modules:
                 enter(put(sys.modules["design_bench"], "make", self._make))
             enter(put(model, "__init__", _noting(model.__init__, self.watched.models)))
@@ -137,6 +145,10 @@ class Driver:
         return copy.deepcopy(self._as_made) if task is None else task
 
     def _new(self) -> Any:
+        """A new runner, seeded as the script around it seeds, where it does not do so itself."""
+        random.seed(self._seed)
+        np.random.seed(self._seed)
+        torch.manual_seed(self._seed)
         self.runner = self._runner()(self.config)
         return self.runner
 
@@ -181,6 +193,15 @@ def _noting(made: Callable[..., None], instances: list[Any]) -> Callable[..., No
         instances.append(self)
 
     return __init__
+
+
+def _loading(load: Callable[..., Any]) -> Callable[..., Any]:
+    """With the default of the PyTorch that published code was written for; what it loads, it has just written."""
+
+    def loading(*args: Any, **kwargs: Any) -> Any:
+        return load(*args, **{"weights_only": False, **kwargs})
+
+    return loading
 
 
 def _as_method(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity.sides.checkout_bridge import CheckoutSide, precision
-from parity.sides.checkout_runner import Call, Driver, Replacement
+from parity.sides.checkouts.bridge import CheckoutSide, precision
+from parity.sides.checkouts.runner import Call, Driver, Replacement
 from parity.sides.interface import MissingComponent
 from parity.sides.root_config import published_config
 from parity.tasks.interface import Task

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from parity.sides.checkout_calls import default_of, those_taken
-from parity.sides.checkout_pairs import CheckoutPairs
-from parity.sides.checkout_settings import other_settings
+from parity.sides.checkouts.calls import default_of, those_taken
+from parity.sides.checkouts.pairs import CheckoutPairs
+from parity.sides.checkouts.settings import other_settings
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
 __all__ = ["GgfmCheckout"]

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from parity.sides.checkout_bridge import CheckoutSide, precision
-from parity.sides.checkout_runner import Call, Driver
+from parity.sides.checkouts.bridge import CheckoutSide, precision
+from parity.sides.checkouts.runner import Call, Driver
 from parity.sides.interface import MissingComponent, Tree
 from parity.tasks.interface import Task
 
@@ -28,7 +27,7 @@ class CheckoutTraining(CheckoutSide):
         notes = _Notes()
         in_test_form = _in_test_form(task)
         driver = Driver(self, config, task, seed, forward=notes.forward, sample=notes.sample)
-        with precision(dtype), _seeded(seed), driver.watching():
+        with precision(dtype), _python_generator_kept(), driver.watching():
             notes.watched = driver.watched
             paths = driver.train()
             tree = notes.trained()
@@ -110,11 +109,9 @@ def _number(value: Any) -> Tensor:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeded as the script around a runner seeds; Python's own generator, which nothing draws from, is kept."""
+def _python_generator_kept() -> Iterator[None]:
+    """Published code may seed Python's own generator, which nothing draws from: that is no part of a run."""
     state = random.getstate()
-    torch.manual_seed(seed)
-    np.random.seed(seed)
     try:
         yield
     finally:

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from parity.sides.checkout_bridge import no_initial_draws
-from parity.sides.checkout_pairs import CheckoutPairs
-from parity.sides.checkout_parts import CheckoutParts
-from parity.sides.checkout_steps import CheckoutSteps
-from parity.sides.checkout_training import CheckoutTraining
+from parity.sides.checkouts.bridge import no_initial_draws
+from parity.sides.checkouts.pairs import CheckoutPairs
+from parity.sides.checkouts.parts import CheckoutParts
+from parity.sides.checkouts.steps import CheckoutSteps
+from parity.sides.checkouts.training import CheckoutTraining
 from parity.sides.interface import Bridge, Tree
 
 __all__ = ["RootCheckout"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from functools import cache
 from typing import Any
 
 from parity.sides.root_config import PUBLISHED, published_config
 
-__all__ = ["Section", "runner_config"]
+__all__ = ["FOLDER", "Section", "runner_config"]
 
 
-class Section:
+class Section(Namespace):
     """A section as a namespace: attributes, `in`, items, `get` and `vars`, which published code uses side by side.
 
     An entry that it does not have is `machine`'s, which stands for command line and machine; None where that has none
@@ -76,12 +77,15 @@ class _Device(str):
         return self if isinstance(key, int) else super().__getitem__(key)
 
 
+FOLDER = "results"
+"""Where runners write, in the host's scratch folder."""
+
 _MACHINE: Mapping[str, Any] = {
     "device": _Device("cpu"), "gpu_ids": "-1", "train": True, "use_DDP": False, "debug": False, "wandb": False,
-    "use_wandb": False, "result_path": "results", "save_path": "results", "results_path": "results",
-    "ckpt_path": "results", "log_path": "results", "output_dir": "results", "image_path": "results",
+    "use_wandb": False, "result_path": FOLDER, "save_path": FOLDER, "results_path": FOLDER,
+    "ckpt_path": FOLDER, "log_path": FOLDER, "output_dir": FOLDER, "image_path": FOLDER,
 }  # fmt: skip
-"""What no configuration file holds. Folders lie in the host's scratch folder, where it runs."""
+"""What no configuration file holds."""
 
 
 @cache

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parity.sides.checkout_bridge import CheckoutSide
-from parity.sides.checkout_runner import Call
-from parity.sides.checkout_short import UNFITTED, few_pairs, no_loss, short_config, short_run
-from parity.sides.checkout_watch import Enough, generators_kept, put
+from parity.sides.checkouts.bridge import CheckoutSide
+from parity.sides.checkouts.runner import Call
+from parity.sides.checkouts.short import UNFITTED, few_pairs, no_loss, short_config, short_run
+from parity.sides.checkouts.watch import Enough, generators_kept, put
 from parity.sides.interface import MissingComponent, Tree
 from parity.sides.root_config import PUBLISHED, published_range
 from parity.tasks.array_task import ArrayTask

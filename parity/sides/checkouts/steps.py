@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parity.sides.checkout_bridge import CheckoutSide
-from parity.sides.checkout_runner import Call
-from parity.sides.checkout_short import NO_LOG, few_pairs, no_loss, short_config, short_run
-from parity.sides.checkout_watch import Enough, generators_kept
+from parity.sides.checkouts.bridge import CheckoutSide
+from parity.sides.checkouts.runner import Call
+from parity.sides.checkouts.short import NO_LOG, few_pairs, no_loss, short_config, short_run
+from parity.sides.checkouts.watch import Enough, generators_kept
 from parity.sides.interface import Bridge, Tree
 from parity.tasks.array_task import ArrayTask
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parity.sides.checkout_bridge import CheckoutSide, precision
-from parity.sides.checkout_calls import default_of, those_taken
+from parity.sides.checkouts.bridge import CheckoutSide, precision
+from parity.sides.checkouts.calls import default_of, those_taken
 from parity.sides.interface import Pairs, Tree
 from parity.sides.root_pairs import ENDS, nested, stacked
 
