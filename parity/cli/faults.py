@@ -10,7 +10,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parity.faults import Change, Results, Row, load, open_campaign, page, reviewed, sample_mutants, summary_lines
+from parity.faults import (
+    Change,
+    Results,
+    Row,
+    conditions,
+    judge_conditions,
+    load,
+    open_campaign,
+    page,
+    reach,
+    reviewed,
+    sample_mutants,
+    summary_lines,
+)  # fmt: skip
 from parity.files import write_atomic
 from parity.runs import parse_seeds
 
@@ -22,6 +35,9 @@ def add_parser(actions: Any) -> None:
     parser = actions.add_parser("faults", help="who checks the checker: planted faults are caught, rewrites pass")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rewrites", action="store_true", help="plant harmless rewrites instead: none may alarm")
+    which.add_argument(
+        "--stability", action="store_true", help="plant nothing: the same verdicts in any order, on any thread count?"
+    )
     which.add_argument("--mutants", type=int, metavar="N", help="plant a sample of Cosmic Ray's mutants instead")
     parser.add_argument("--seed", type=int, default=0, help="of the sample of mutants (default 0)")
     parser.add_argument("--seeds", default="0", help="of the search for inputs, such as 0-3 (default 0)")
@@ -52,9 +68,11 @@ def faults(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes to come
     results = Results(Path(options.out))
     if options.page:
-        write_atomic(Path(options.page), page(_listed(results), _conditions(options)))
+        write_atomic(Path(options.page), page(_listed(results), [*_conditions(options), _sources(options, results)]))
         print(options.page)
         return 0
+    if options.stability:
+        return _stability(options, results)
     session = {"profiles": ("aligned",), "task": options.task, "examples": options.examples}
     campaign = open_campaign(session, time_limit=options.time_limit, diagnose=options.diagnose)
     changes = _chosen(options, session)
@@ -71,6 +89,18 @@ def faults(options: argparse.Namespace) -> int:
         return 130
     print("\n".join(summary_lines(rows)))
     return int(any(_is_unexpected(row) for row in rows))
+
+
+def _stability(options: argparse.Namespace, results: Results) -> int:
+    """Judge under every condition; 1 if a verdict is another than under the first."""
+    given = {"task": options.task, "examples": options.examples}
+    rows: list[Row] = []
+    with tqdm(total=len(conditions()), unit="condition", disable=None, leave=False) as bar:
+        for row in judge_conditions(given, reach({"profiles": ("aligned",), **given}).digest, results):
+            rows.append(row)
+            bar.update()
+            tqdm.write(f"{row['outcome']:7} {row['id']} ({row['kind']}): {row['reason'] or len(row['judged'])}")
+    return int(any(row["outcome"] != "same" for row in rows))
 
 
 def _chosen(options: argparse.Namespace, session: dict[str, Any]) -> Sequence[Change]:
@@ -98,12 +128,28 @@ def _listed(results: Results) -> list[Row]:
     known: dict[tuple[str, str], str] = {}
     for change in (*load("fault"), *load("rewrite")):
         known[change.what, change.id] = change.equivalent
-    rows = [row for row in results.rows.values() if row["what"] == "mutant" or (row["what"], row["id"]) in known]
+    rows = [
+        row
+        for row in results.rows.values()
+        if row["what"] in ("mutant", "stability") or (row["what"], row["id"]) in known
+    ]
     survivors = reviewed("equivalent")
     return [
         row | {"equivalent": survivors.get(row["id"], "") if row["what"] == "mutant" else known[row["what"], row["id"]]}
         for row in rows
     ]
+
+
+def _sources(options: argparse.Namespace, results: Results) -> str:
+    """Whether the results are of the sources as they are now."""
+    session = {"profiles": ("aligned",), "task": options.task, "examples": options.examples}
+    campaign = open_campaign(session, time_limit=options.time_limit)
+    keys = {(change.what, change.id): campaign.key(change) for change in (*load("fault"), *load("rewrite"))}
+    known = [row for row in results.rows.values() if (row["what"], row["id"]) in keys]
+    other = [row for row in known if row["key"] != keys[row["what"], row["id"]]]
+    if not other:
+        return f"sources: {campaign.reach.digest}, as they are now"
+    return f"sources: {len(other)} of {len(known)} results are of other sources or conditions than now"
 
 
 def _line(row: Row) -> str:

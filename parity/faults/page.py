@@ -28,6 +28,7 @@ parity faults                          # the catalogue; goes on where it was
 parity faults --diagnose               # and whether the diagnosis points at the planted line
 parity faults --mutants 200 --seed 0   # needs: pip install -e '.[faults]'
 parity faults --rewrites --seeds 0-3
+parity faults --stability              # in any order, in parallel, with more threads, without AVX: the same verdicts
 parity faults --id q-sample-variance --diagnose
 parity faults --page docs/faults.md    # this page, from what the results hold
 ```
@@ -44,6 +45,7 @@ def page(rows: Sequence[Row], conditions: Sequence[str]) -> str:
         "## Rates\n",
         _rates(rows),
         *_missed(rows),
+        *_stability(rows),
         *_kinds(rows),
         *_worst(rows),
         *_tables(rows),
@@ -83,6 +85,15 @@ def _missed(rows: Sequence[Row]) -> Iterable[str]:
     if equivalent:
         yield "## Equivalent\n"
         yield _table(["", "id", "where", "change", "why nobody can see it"], equivalent)
+
+
+def _stability(rows: Sequence[Row]) -> Iterable[str]:
+    lines = [[row["kind"], len(row["judged"]), row["outcome"], row["reason"]]
+             for row in rows if row["what"] == "stability"]  # fmt: skip
+    if lines:
+        yield "## The same verdicts\n"
+        yield "All components in both profiles, judged under each condition and compared with the first.\n"
+        yield _table(["condition", "verdicts", "compared", "where they differ"], lines)
 
 
 def _kinds(rows: Sequence[Row]) -> Iterable[str]:

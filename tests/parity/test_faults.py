@@ -7,9 +7,21 @@ import pytest
 
 from parity.cli import main
 from parity.components import REGISTRY
-from parity.faults import Campaign, Change, ChangeError, Results, load, open_campaign, page, summary_lines
+from parity.faults import (
+    Campaign,
+    Change,
+    ChangeError,
+    Results,
+    conditions,
+    judge_conditions,
+    load,
+    open_campaign,
+    page,
+    summary_lines,
+)  # fmt: skip
 from parity.faults.catalogue import CONTROL
 from parity.faults.mutants import _program, reviewed
+from parity.faults.stability import Condition, judged_under
 from parity.faults.summary import Rate, counted, false_alarms, rates
 
 FAULTS, REWRITES = load("fault"), load("rewrite")
@@ -141,6 +153,9 @@ def test_the_diagnosis_is_compared_with_the_planted_line(campaign, tmp_path):
     assert row["pointed"]["file"] == "ggfm/losses.py"
 
 
+TEST = "parity/checks/test_components.py::test_component"
+
+
 def row(**others):
     given = {
         "what": "fault", "id": "a", "kind": "k", "file": "ema.py", "line": 3, "old": "x | y", "new": "y", "seed": 0,
@@ -216,5 +231,39 @@ def test_the_command_lists_what_it_does_not_know_and_writes_its_page(tmp_path, c
     assert main(["faults", "--page", str(written), "--task", "Synthetic8-v0", "--out", str(tmp_path / "r.jsonl")]) == 0
     assert "## Rates" in written.read_text()
     assert "nobody reads it" not in written.read_text()  # not in the catalogue
+    assert "of other sources or conditions than now" not in written.read_text()
+    stale = {**ROWS[0], "what": "fault", "id": FAULTS[0].id, "key": "of another day"}
+    with (tmp_path / "r.jsonl").open("a") as file:
+        file.write(json.dumps({"format": "parity-faults/1", **stale}) + "\n")
+    assert main(["faults", "--page", str(written), "--task", "Synthetic8-v0", "--out", str(tmp_path / "r.jsonl")]) == 0
+    assert "1 of 1 results are of other sources or conditions than now" in written.read_text()
     (tmp_path / "other.jsonl").write_text("{}\n")
     assert main(["faults", "--page", str(written), "--out", str(tmp_path / "other.jsonl")]) == 2
+
+
+def test_stability_compares_every_condition_with_the_first_and_a_killed_run_goes_on(tmp_path, monkeypatch):
+    asked = []
+
+    def judged(condition, options):
+        asked.append(condition.id)
+        return {"aligned-ema": "identical" if condition.id != "avx2" else "rounding"}
+
+    monkeypatch.setattr("parity.faults.stability.judged_under", judged)
+    results = Results(tmp_path / "r.jsonl")
+    first = next(iter(judge_conditions({"examples": "1"}, "digest", results)))
+    rows = list(judge_conditions({"examples": "1"}, "digest", Results(tmp_path / "r.jsonl")))
+    assert first["outcome"] == "same"
+    assert asked == [condition.id for condition in conditions()]
+    assert {row["id"]: row["reason"] for row in rows if row["outcome"] != "same"} == {
+        "avx2": "aligned-ema: identical became rounding"
+    }
+    assert "| without AVX-512 | 1 | differs | aligned-ema: identical became rounding |" in page(rows, [])
+
+
+def test_a_condition_is_judged_by_pytest_itself():
+    condition = Condition("two", "", calls=((f"{TEST}[aligned-ema]", f"{TEST}[described-split]"),))
+    assert judged_under(condition, {"task": "Synthetic8-v0", "examples": "1"}) == {
+        "aligned-ema": "identical", "described-split": "error, known: empty_epoch, split",
+    }  # fmt: skip
+    with pytest.raises(RuntimeError, match="ended with"):
+        judged_under(Condition("none", "", calls=(("--no-such-option",),)), {})
