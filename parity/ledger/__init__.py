@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,10 +90,10 @@ def _entry(item: Mapping[str, Any]) -> Entry:
                           f"{sorted(Entry.__dataclass_fields__)}")  # fmt: skip
     missing = {"name", "section", "component", "verdict", "root", "ggfm", "cause"} - set(item)
     if missing:
-        raise LedgerError(f"difference {name!r}: field {sorted(missing)} is missing")
+        raise LedgerError(f"difference {name!r}: field {sorted(missing)} is missing; add it")
     known = [v.value for v in Verdict if not v.agrees]
     if item["verdict"] not in known:
-        raise LedgerError(f"difference {name!r}: verdict {item['verdict']!r} is not one of {known}")
+        raise LedgerError(f"difference {name!r}: verdict {item['verdict']!r} is not one of {known}; correct it")
     if item.get("by_design") and item["verdict"] != Verdict.RANDOMNESS:
         raise LedgerError(f"difference {name!r}: by_design needs verdict 'randomness', got {item['verdict']!r}; what "
                           f"differs with equal draws too is no matter of their law")  # fmt: skip
@@ -106,7 +107,12 @@ def _check_names(
     for entry in entries.values():
         unknown = [c for c in entry.components if known is not None and c not in known]
         if unknown:
-            raise LedgerError(f"{file}: difference {entry.name!r} names component {unknown}, which does not exist")
+            raise LedgerError(f"{file}: difference {entry.name!r} names component {unknown}, which does not exist; "
+                              f"correct the name, `parity components` lists them")  # fmt: skip
+        twice = [c for c, count in Counter(entry.components).items() if count > 1]
+        if twice:
+            raise LedgerError(f"{file}: difference {entry.name!r} names component {twice} twice; keep it once, in "
+                              f"`component` or in `also`")  # fmt: skip
     if switches is not None:
         extra, absent = set(entries) - set(switches), set(switches) - set(entries)
         if extra:
@@ -124,4 +130,4 @@ def _check_contradictions(file: str, entries: Mapping[str, Entry]) -> None:
         other = seen.setdefault((entry.component, repr(sorted(entry.example.items()))), entry)
         if other.verdict is not entry.verdict:
             raise LedgerError(f"{file}: {other.name!r} and {entry.name!r} pin the same input of {entry.component} to "
-                              f"{other.verdict} and {entry.verdict}; one of them is wrong")  # fmt: skip
+                              f"{other.verdict} and {entry.verdict}; correct or remove the wrong one")  # fmt: skip

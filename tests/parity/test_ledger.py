@@ -39,6 +39,7 @@ def test_the_projects_ledger_is_valid_and_names_every_switch():
     [
         ([{}, {}], "'one' is listed twice"),
         ([{"component": "poll"}], r"names component \['poll'\], which does not exist"),
+        ([{"more": 'also = ["pool"]'}], r"names component \['pool'\] twice; keep it once"),
         ([{"verdict": "wrong"}], "verdict 'wrong' is not one of"),
         ([{"verdict": "identical"}], "verdict 'identical' is not one of"),
         ([{"more": "colour = 1"}], r"unknown field \['colour'\]"),
