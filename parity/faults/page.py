@@ -34,6 +34,9 @@ parity faults --page docs/faults.md    # this page, from what the results hold
 ```
 
 This page is written by the last of them.
+
+A rewrite may change anything but what is watched: training is followed step by step through hooks on the parameters,
+which see the gradients of `backward()` and no others, so gradients computed by hand are no rewrite here.
 """
 
 
