@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from parity.diagnosis.default import default_site
 from parity.diagnosis.draws_apart import compare_draws
 from parity.diagnosis.operations import locate
 from parity.diagnosis.pointer import look_at
+from parity.diagnosis.points import plain_site
 from parity.golden.recorded_side import RecordedSide
 from parity.hosts import HostedSide
 from parity.judge import judge
@@ -63,12 +65,17 @@ def explain(
     if not found.agrees:
         operations, operations_lost = _attempt("the operations could not be traced", locate, *sides, seconds=seconds)
     told = [record["sentence"] for record in (draws, operations) if record is not None]
+    look = look_at(draws, operations, random=found.verdict is Verdict.RANDOMNESS) if not found.agrees else None
+    if look is None and not found.agrees:
+        site, _ = _attempt("", default_site, *sides)
+        look = None if site is None else plain_site(site)
+        told += [] if site is None else [f"look at {site}: the value is given there"]
     sentences = [_verdict(found, draws), *told, draws_lost, operations_lost]
     return {
         "sentence": " ".join(f"{_capitalised(text).rstrip('.')}." for text in sentences if text),
         "draws": draws,
         "operations": operations,
-        "look_at": look_at(draws, operations, random=found.verdict is Verdict.RANDOMNESS) if not found.agrees else None,
+        "look_at": look,
     }
 
 

@@ -75,11 +75,12 @@ def locate(
         found = _where_they_part(component, reference, candidate, trial, (ref_trace, cand_trace), cand, replay)
     raised = raised_at(cand)
     suspects = [site for site in (raised, *found.suspects) if site is not None]
+    tiers = suspects, found.first, found.leading, cand_trace.lines
     search = Search(None, 0, "all tried")
     if (ref.error is None or component.refused(params)) and seconds > 0:
         search = search_repair(
             trials(component, params, reference, candidate, ctx, forced=draws_apart and forced),
-            (suspects, found.first, found.leading, cand_trace.lines),
+            [_of_the_side(tier, cand_trace) for tier in tiers],
             vocabulary(ref_trace.lines, cand_trace.lines),
             cand_trace.kinds,
             seconds=seconds,
@@ -189,6 +190,12 @@ def _draws(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
         return draw.kind, draw.shape, draw.value.contiguous().cpu().numpy().tobytes()
 
     return [key(draw) for draw in outcome.draws]
+
+
+def _of_the_side(sites: Iterable[Site], trace: Trace) -> list[Site]:
+    """Without the adapter's lines, unless there are no others."""
+    whole = all(site.of_adapter for site in trace.lines)
+    return [site for site in sites if whole or not site.of_adapter]
 
 
 def _leaves(trace: Trace, names: Iterable[str]) -> list[Value]:

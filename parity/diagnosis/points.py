@@ -13,7 +13,7 @@ from parity.diagnosis.suspect import Blame
 from parity.diagnosis.trace import Event
 from parity.outcome import Outcome
 
-__all__ = ["located", "raised_at"]
+__all__ = ["located", "plain_site", "raised_at"]
 
 
 def located(
@@ -45,7 +45,7 @@ def located(
     if blame is not None and points["candidate"] is None:
         points["candidate"] = _point(blame.site, "", (), "", "", None)
     if blame is not None and points["candidate"] is not None:
-        points["candidate"]["made_at"] = _plain(blame.site) | {"why": blame.why}
+        points["candidate"]["made_at"] = plain_site(blame.site) | {"why": blame.why}
         points["candidate"]["source"] = _source(blame.site)
     said = [_sentence(ref, cand, points, blame, cut=cut), str(search)]
     if cut:
@@ -101,9 +101,9 @@ def _point(
 ) -> dict[str, Any]:
     return {
         "operation": operation,
-        "site": _plain(site),
+        "site": plain_site(site),
         "source": _source(blame.site if blame else site),
-        "chain": [_plain(step) for step in chain],
+        "chain": [plain_site(step) for step in chain],
         "result": result,
         "other": taken,
         "made_at": None,
@@ -115,5 +115,6 @@ def _source(site: Site) -> list[list[Any]]:
     return [[number, text] for number, text in surrounding(site)]
 
 
-def _plain(site: Site) -> dict[str, Any]:
+def plain_site(site: Site) -> dict[str, Any]:
+    """The site as JSON values."""
     return {name: value for name, value in asdict(site).items() if name != "path"}

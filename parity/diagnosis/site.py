@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FrameType
 
-__all__ = ["Site", "call_chain", "call_site", "is_own", "outermost", "site_at", "surrounding"]
+__all__ = ["Site", "call_chain", "call_site", "is_own", "is_own_file", "outermost", "site_at", "surrounding"]
 
 _OWN = ("reference_root", "ggfm")
 """Packages that are a side's own code even where they are installed. So is all code that is not installed."""
@@ -66,6 +66,11 @@ def site_at(file: str, line: int, function: str) -> Site:
 def is_own(code: CodeType) -> bool:
     """Whether a function is a side's own code."""
     return _kind(code.co_filename) == "own"
+
+
+def is_own_file(path: str) -> bool:
+    """Whether a file is a side's own code."""
+    return _kind(path) == "own"
 
 
 def outermost(frame: FrameType) -> CodeType:

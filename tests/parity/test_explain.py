@@ -1,15 +1,19 @@
 """An explanation says rounding, randomness or mathematics, shows both sequences of draws, and never raises."""
 
+import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from parity.cli import main
+from parity.components import REGISTRY
 from parity.diagnosis import explain as module
 from parity.diagnosis.explain import explain, only
 from parity.diagnosis.pointer import look_at
+from parity.sides import load_side
 from parity.verdict import Verdict
 from tests.parity.toys import CONTEXT, PARAMS, REFERENCE, Toy, component
 
@@ -226,3 +230,23 @@ def test_a_change_that_helps_decides_over_a_draw_that_parts(repaired, line):
     point = {"site": site | {"line": 8}, "made_at": site | {"line": 9, "why": "it helps"}}
     found = look_at(draws, {"candidate": point, "repaired": repaired}, random=False)
     assert found == site | {"line": line}
+
+
+def test_a_default_value_is_located_where_it_is_given(tmp_path, monkeypatch):
+    path = tmp_path / "their_bridge.py"
+    path.write_text("def chain(\n    x,\n    max_var: float = 2.0,\n):\n    return x\n")
+    spec = importlib.util.spec_from_file_location("their_bridge", path)
+    theirs = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "their_bridge", theirs)
+    spec.loader.exec_module(theirs)
+
+    class Theirs:
+        name, version = "theirs", "1"
+
+        def defaults(self):
+            return {**load_side("reference_root").defaults(), "bridge/max_var": theirs.chain.__defaults__[0]}
+
+    component = REGISTRY["defaults"]
+    found = explain(component, component.examples[0], load_side("reference_root"), Theirs(), CONTEXT)
+    assert (found["look_at"]["file"], found["look_at"]["line"]) == ("their_bridge.py", 3)
+    assert "the value is given there" in found["sentence"]
