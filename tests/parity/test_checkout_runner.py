@@ -79,6 +79,18 @@ def test_a_runner_that_reads_its_seed_elsewhere_is_driven_too(tmp_path):
     assert {judged.verdict for judged in found.values()} == {Verdict.IDENTICAL}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x, y = x.reshape(len(x), -1), ", "x, y = x.reshape(len(x), -1).astype(np.float32), "),
+        ("self.x, self.y = torch.from_numpy(x).to(self.device)", "self.x, self.y = torch.FloatTensor(x)"),
+    ],
+)
+def test_a_runner_that_names_float32_has_a_float64_run_too(tmp_path, old, new):
+    found = verdicts(tmp_path, ("training", "offline_data"), old, new, examples=slice(2))
+    assert {name: judged.reason for name, judged in found.items() if judged.verdict is not Verdict.IDENTICAL} == {}
+
+
 def test_a_checkout_without_a_runner_lacks_its_parts_by_name(tmp_path):
     text = "raise ImportError('cannot import name X')\n"
     checkout = root_checkout(tmp_path, runners__DiffusionBasedModelRunners__BBDMRunner=text)

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from parity.sides.checkouts.calls import as_many, those_taken
 from parity.sides.checkouts.commit import commit_of
+from parity.sides.checkouts.precision import precision
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
-__all__ = ["CheckoutSide", "is_within", "no_initial_draws", "precision"]
+__all__ = ["CheckoutSide", "is_within", "no_initial_draws"]
 
 
 class CheckoutSide:
@@ -48,6 +48,10 @@ class CheckoutSide:
             raise MissingComponent(f"{self.name} has no {module}.{name}")
         return value
 
+    def precision(self, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+        """Inside, the checkout's code, written for float32, runs in `dtype`."""
+        return precision(self.folder, dtype)
+
     def new_model(self, bridge: Bridge) -> nn.Module:
         """A model as the checkout makes it."""
         raise NotImplementedError
@@ -64,37 +68,37 @@ class CheckoutSide:
 
     def schedule(self, bridge: Bridge) -> Tree:
         """The model's buffers of that name."""
-        with precision(bridge.dtype):
+        with self.precision(bridge.dtype):
             buffers = dict(self.model(bridge).named_buffers())
         return {name: buffer.clone() for name, buffer in buffers.items() if name != "steps"}
 
     def sample_steps(self, bridge: Bridge) -> Tree:
         """`steps`, and the names in the state dict."""
-        with precision(bridge.dtype):
+        with self.precision(bridge.dtype):
             model = self.model(bridge)
             return {"steps": torch.as_tensor(model.steps).clone(), "state_dict_keys": sorted(model.state_dict())}
 
     def q_sample(self, bridge: Bridge, *, x_high: Tensor, x_low: Tensor, t: Tensor, noise: Tensor | None) -> Tree:
         """`q_sample`."""
-        with precision(bridge.dtype):
+        with self.precision(bridge.dtype):
             x_t, objective = self.model(bridge).q_sample(x_high, x_low, t, noise)
         return {"x_t": x_t, "objective": objective}
 
     def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
         """`predict_x0_from_objective`."""
-        with precision(bridge.dtype):
+        with self.precision(bridge.dtype):
             return {"x0": self.model(bridge).predict_x0_from_objective(x_t, x_low, t, objective_recon)}
 
     def denoiser(
         self, bridge: Bridge, *, state: Mapping[str, Tensor], x_t: Tensor, t: Tensor, y_first: Tensor, y_second: Tensor
     ) -> Tree:
         """`denoise_fn`."""
-        with precision(bridge.dtype), torch.no_grad():
+        with self.precision(bridge.dtype), torch.no_grad():
             return {"output": self.model(bridge, state).denoise_fn(x_t, t, y_first, y_second)}
 
     def initial_weights(self, bridge: Bridge) -> Tree:
         """The model as it is made, then `weights_init` applied, where there is one."""
-        with precision(bridge.dtype):
+        with self.precision(bridge.dtype):
             model = self.new_model(bridge)
             initial = self.weights_init()
             if initial is not None:
@@ -118,7 +122,7 @@ class CheckoutSide:
         noise: Tensor | None,
     ) -> Tree:
         """`p_losses`, or `forward` where t is to be drawn."""
-        with precision(bridge.dtype):
+        with self.precision(bridge.dtype):
             model = self.model(bridge, state)
             given = (x_high, y_high, x_low, y_low)
             loss, log = model(*given) if t is None else model.p_losses(*given, t, noise)
@@ -140,7 +144,7 @@ class CheckoutSide:
         guidance_weight: float,
     ) -> Tree:
         """`p_sample`, without a graph as published code samples."""
-        with precision(bridge.dtype), torch.no_grad():
+        with self.precision(bridge.dtype), torch.no_grad():
             model = self.model(bridge, state)
             given = (x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
             x_next, x0 = model.p_sample(*as_many(model.p_sample, *given))
@@ -158,7 +162,7 @@ class CheckoutSide:
         guidance_weight: float,
     ) -> Tree:
         """`sample`."""
-        with precision(bridge.dtype), torch.no_grad():
+        with self.precision(bridge.dtype), torch.no_grad():
             model = self.model(bridge, state)
             settings = {"clip_denoised": clip_denoised, "classifier_free_guidance_weight": guidance_weight}
             chain = model.sample(x_low, y_low, y_high, **those_taken(model.sample, **settings))
@@ -168,36 +172,6 @@ class CheckoutSide:
 def is_within(module: str, package: str) -> bool:
     """Whether the module is the package or lies in it, by their dotted names."""
     return f"{module}.".startswith(f"{package}.")
-
-
-class _Double(TorchFunctionMode):
-    """Where code names float32 it gets float64: constants written for float32 would otherwise limit a float64 run."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.float:
-            return args[0].double()
-        if func is torch.arange and any(isinstance(a, float) for a in args):  # its integers are float32's, as published
-            return func(*args, **{"dtype": torch.float32, **(kwargs or {})})
-
-        def wide(value: Any) -> Any:
-            return torch.float64 if value is torch.float32 else value
-
-        return func(*(wide(a) for a in args), **{name: wide(value) for name, value in (kwargs or {}).items()})
-
-
-@contextlib.contextmanager
-def precision(dtype: torch.dtype) -> Iterator[None]:
-    """Code written for float32, run in `dtype`."""
-    if dtype != torch.float64:
-        yield
-        return
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with _Double():
-            yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parity.sides.checkouts.bridge import CheckoutSide, precision
+from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.calls import default_of, those_taken
 from parity.sides.interface import Pairs, Tree
 from parity.sides.root_pairs import ENDS, nested, stacked
@@ -39,7 +39,7 @@ class CheckoutPairs(CheckoutSide):
         mean_prior: float,
     ) -> Tree:
         """`GP`; the gradient by autograd."""
-        with precision(x_train.dtype):
+        with self.precision(x_train.dtype):
             gp = self._gp(x_train, y_train, lengthscale, variance, noise, mean_prior)
             gp.set_hyper(lengthscale=gp.given[0], variance=gp.given[1])
             x = x_test.clone().requires_grad_(True)
@@ -66,7 +66,7 @@ class CheckoutPairs(CheckoutSide):
     ) -> Tree:
         """`sampling_data_from_GP`, its nested tuples stacked; whole paths where it returns them."""
         sampling = self.found(self.pairs_module, "sampling_data_from_GP")
-        with precision(x_train.dtype):
+        with self.precision(x_train.dtype):
             gp = self._gp(x_train, y_train, lengthscale, variance, noise, 0.0)
             given = {"x_train": pool, "device": pool.device, "GP_Model": gp, **settings}
             data = sampling(**those_taken(sampling, **given))

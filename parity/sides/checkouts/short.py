@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity.sides.checkouts.bridge import CheckoutSide, precision
+from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call, Driver, Replacement
 from parity.sides.interface import MissingComponent
 from parity.sides.root_config import published_config
@@ -42,7 +42,7 @@ def short_run(
     Raises MissingComponent for a run that never comes to it.
     """
     driver = Driver(side, config, task, 0, **{"GP": lambda _: UNFITTED, **instead})
-    with precision(torch.float64 if task.y.dtype == np.float64 else torch.float32), driver.watching():
+    with side.precision(torch.float64 if task.y.dtype == np.float64 else torch.float32), driver.watching():
         paths = driver.train()
         if test is not None:
             driver.test(test, paths)

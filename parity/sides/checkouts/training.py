@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity.sides.checkouts.bridge import CheckoutSide, precision
+from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call, Driver
 from parity.sides.interface import MissingComponent, Tree
 from parity.tasks.interface import Task
@@ -27,7 +27,7 @@ class CheckoutTraining(CheckoutSide):
         notes = _Notes()
         in_test_form = _in_test_form(task)
         driver = Driver(self, config, task, seed, forward=notes.forward, sample=notes.sample)
-        with precision(dtype), _python_generator_kept(), driver.watching():
+        with self.precision(dtype), _python_generator_kept(), driver.watching():
             notes.watched = driver.watched
             paths = driver.train()
             tree = notes.trained()

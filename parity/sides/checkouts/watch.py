@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def put(holder: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def renamed(folder: Path, original: Any, stand_in: Callable[..., Any]) -> Iterator[None]:
+def renamed(folder: Path, original: Any, stand_in: Any) -> Iterator[None]:
     """Wherever a module of the checkout holds `original` under whatever name, it holds `stand_in` inside."""
     with ExitStack() as stack:
         for module in list(sys.modules.values()):

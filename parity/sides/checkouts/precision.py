@@ -1,0 +1,57 @@
+"""Code that names float32 everywhere, run in float64: so that rounding can be told from mathematics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from parity.sides.checkouts.watch import put, renamed
+
+__all__ = ["precision"]
+
+
+@contextlib.contextmanager
+def precision(folder: Path, dtype: torch.dtype) -> Iterator[None]:
+    """Where code of the checkout in `folder` names float32, it is given `dtype`, if that is float64."""
+    if dtype != torch.float64:
+        yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with _Double(), put(torch, "FloatTensor", torch.DoubleTensor), renamed(folder, np, _Numpy("numpy")):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class _Double(TorchFunctionMode):
+    """Where code names float32 it gets float64: constants written for float32 would otherwise limit a float64 run."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.float:
+            return args[0].double()
+        if func is torch.arange and any(isinstance(a, float) for a in args):  # its integers are float32's, as published
+            return func(*args, **{"dtype": torch.float32, **(kwargs or {})})
+
+        def wide(value: Any) -> Any:
+            return torch.float64 if value is torch.float32 else value
+
+        return func(*(wide(a) for a in args), **{name: wide(value) for name, value in (kwargs or {}).items()})
+
+
+class _Numpy(ModuleType):
+    """NumPy, but for the name float32. Only for the checkout: others compute in float32 on purpose."""
+
+    float32 = single = np.float64
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
