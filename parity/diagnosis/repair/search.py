@@ -76,10 +76,12 @@ class Search:
     """`found`, `all tried`, `enough tried` or `time`."""
 
     def __str__(self) -> str:
-        """Empty where a repair was found, or nothing was searched."""
-        if self.repair is not None or not self.tried:
-            return ""
+        """Empty where a repair was found, or there was nothing to try."""
         why = "the time for it ended" if self.ended == "time" else self.ended
+        if self.repair is not None or (not self.tried and self.ended == "all tried"):
+            return ""
+        if not self.tried:
+            return f"no small change of the candidate was tried ({why})"
         return f"of {self.tried} small changes of the candidate none makes both sides agree ({why})"
 
 
