@@ -38,7 +38,7 @@ def explain(
     candidate: Side,
     ctx: Context,
     *,
-    seconds: float = 20.0,
+    seconds: float = 40.0,
 ) -> dict[str, Any]:
     """Why `candidate` disagrees with `reference` on the input that `params` describe, as plain JSON values.
 

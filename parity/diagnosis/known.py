@@ -27,7 +27,7 @@ def explain_known(
     known: Sequence[str],
     ctx: Context,
     *,
-    seconds: float = 20.0,
+    seconds: float = 40.0,
     most: int | None = None,
 ) -> dict[str, Any]:
     """As `explain`, for a disagreement that the entries `known` of the ledger explain.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from parity.diagnosis.culprit import Parting, Unknown, parting
-from parity.diagnosis.points import located, raised_at
+from parity.diagnosis.points import located, raised_at, raised_through
 from parity.diagnosis.repair import Search, search_repair
 from parity.diagnosis.repair.trial import Trial, open_trial, trials
 from parity.diagnosis.repair.vocabulary import vocabulary
@@ -44,7 +44,7 @@ def locate(
     candidate: Side,
     ctx: Context,
     *,
-    seconds: float = 20.0,
+    seconds: float = 40.0,
 ) -> dict[str, Any] | None:
     """Traces both sides in float64 on one input and names the operation on each side at which they part.
 
@@ -57,6 +57,7 @@ def locate(
 
     For `seconds` at most, small changes of the candidate's lines are tried, the suspicious ones first, as
     `parity.diagnosis.repair` says: one that makes both sides agree is the line to look at, whatever the traces say.
+    Where float64 agrees, it is to agree in the session's precision.
     """
     params = smallest_failing(component, params, reference, candidate, ctx)
     trial = open_trial(component, params, reference, candidate, ctx, forced=True)
@@ -73,13 +74,18 @@ def locate(
     cut = not (ref_trace.complete and cand_trace.complete)
     if forced and not (ref.error or cand.error or cut):
         found = _where_they_part(component, reference, candidate, trial, (ref_trace, cand_trace), cand, replay)
+    single = not forced and not draws_apart  # float64 agrees as it is: what fails is the session's precision
+    if single:
+        in_double = cand_trace.lines
+        cand_trace, _ = _traced(component, candidate, trial, (), dtype=ctx.dtype)
+        found = _Found(alone=[site for site in cand_trace.lines if site not in in_double])
     raised = raised_at(cand)
     suspects = [site for site in (raised, *found.suspects) if site is not None]
-    tiers = suspects, found.first, found.leading, cand_trace.lines
+    tiers = suspects, [*found.first, *raised_through(cand)], found.alone, found.leading, cand_trace.lines
     search = Search(None, 0, "all tried")
     if (ref.error is None or component.refused(params)) and seconds > 0:
         search = search_repair(
-            trials(component, params, reference, candidate, ctx, forced=draws_apart and forced),
+            trials(component, params, reference, candidate, ctx, forced=draws_apart and forced, single=single),
             [_of_the_side(tier, cand_trace) for tier in tiers],
             vocabulary(ref_trace.lines, cand_trace.lines),
             cand_trace.kinds,
@@ -99,6 +105,7 @@ class _Found:
     facing: Event | None = None
     blame: Blame | None = None
     first: Sequence[Site] = ()
+    alone: Sequence[Site] = ()
     leading: Sequence[Site] = ()
 
     @property
@@ -133,7 +140,12 @@ def _where_they_part(
         here = _last_of(right, _leaves(cand_trace, names))  # right as far as it goes: the reference goes on
     blame = _blame(here, mine, theirs) if here else None
     facing = blame.reference if blame and blame.reference else there.event if there else None
-    return _Found(here, facing, blame, *_lines_to_try(mine, _leaves(cand_trace, names)))
+    wrong = _leaves(cand_trace, names)
+    right_ones = _leaves(cand_trace, [name for name in cand_trace.outputs if name not in names])
+    first, leading = _lines_to_try(mine, wrong)
+    elsewhere = {site for event in _leading(cand_trace, right_ones) for site in event.chain}
+    alone = [site for site in leading if site not in elsewhere] if right_ones else []
+    return _Found(here, facing, blame, first, alone, leading)
 
 
 def _last_of(side: Traced, outputs: Sequence[Value]) -> Parting | None:
@@ -156,14 +168,9 @@ def _blame(here: Parting, mine: Unknown, theirs: Unknown) -> Blame | None:
 
 def _lines_to_try(mine: Unknown, outputs: Sequence[Value]) -> tuple[list[Site], list[Site]]:
     """Lines that make something wrong out of what is right, with their callers; then all that lead to the outputs."""
-    trace = mine.own.trace
     first: list[Site] = []
     leading: list[Site] = []
-    needed = {value.digest for value in outputs}
-    for event in reversed(trace.events):
-        if not event.chain or not any(output.digest in needed for output in event.outputs):
-            continue
-        needed.update(value.digest for value in event.inputs)
+    for event in _leading(mine.own.trace, outputs):
         leading += event.chain
         lacking = any(mine.wrong(output).any() for output in event.outputs)
         if lacking and not any(mine.wrong(value).any() for value in event.inputs):
@@ -171,12 +178,26 @@ def _lines_to_try(mine: Unknown, outputs: Sequence[Value]) -> tuple[list[Site], 
     return first[::-1], leading[::-1]
 
 
+def _leading(trace: Trace, outputs: Sequence[Value]) -> Iterator[Event]:
+    """The events that lead to the outputs, the last one first."""
+    needed = {value.digest for value in outputs}
+    for event in reversed(trace.events):
+        if event.chain and any(output.digest in needed for output in event.outputs):
+            needed.update(value.digest for value in event.inputs)
+            yield event
+
+
 def _traced(
-    component: Component, side: Side, trial: Trial, replay: Sequence[Draw], nudge: int | None = None
+    component: Component,
+    side: Side,
+    trial: Trial,
+    replay: Sequence[Draw],
+    nudge: int | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[Trace, Outcome]:
     trace = Trace(sites=nudge is None)
     call: Callable[..., Any] = traced(component.bind(side), trace)
-    execute = partial(run, call, trial.inputs, seed=trial.seed, dtype=torch.float64, device=trial.device)
+    execute = partial(run, call, trial.inputs, seed=trial.seed, dtype=dtype, device=trial.device)
     return trace, execute(record=True, replay=replay, nudge=nudge)
 
 
@@ -186,10 +207,12 @@ def _moved_traces(component: Component, side: Side, trial: Trial, replay: Sequen
 
 
 def _draws(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
+    """What the global generators gave. A generator of one's own moves nobody else's draws: its values speak."""
+
     def key(draw: Draw) -> tuple[str, tuple[int, ...], bytes]:
         return draw.kind, draw.shape, draw.value.contiguous().cpu().numpy().tobytes()
 
-    return [key(draw) for draw in outcome.draws]
+    return [key(draw) for draw in outcome.draws if not draw.own_generator]
 
 
 def _of_the_side(sites: Iterable[Site], trace: Trace) -> list[Site]:

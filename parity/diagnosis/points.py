@@ -13,7 +13,7 @@ from parity.diagnosis.suspect import Blame
 from parity.diagnosis.trace import Event
 from parity.outcome import Outcome
 
-__all__ = ["located", "plain_site", "raised_at"]
+__all__ = ["located", "plain_site", "raised_at", "raised_through"]
 
 
 def located(
@@ -55,15 +55,20 @@ def located(
 
 def raised_at(outcome: Outcome) -> Site | None:
     """The innermost line of a side's own code on the way to the exception that ended a run."""
-    found = None
+    return next(iter(raised_through(outcome)), None)
+
+
+def raised_through(outcome: Outcome) -> list[Site]:
+    """All such lines, innermost first."""
+    found = []
     step = outcome.error.__traceback__ if outcome.error else None
     while step is not None:
         code = step.tb_frame.f_code
         innermost = next(iter(call_chain(step.tb_frame, limit=1)), None)
         if innermost is not None and innermost.path == code.co_filename and not innermost.of_adapter:
-            found = site_at(code.co_filename, step.tb_lineno, code.co_qualname)
+            found.append(site_at(code.co_filename, step.tb_lineno, code.co_qualname))
         step = step.tb_next
-    return found
+    return found[::-1]
 
 
 def _sentence(ref: Outcome, cand: Outcome, points: Mapping[str, Any], blame: Blame | None, *, cut: bool) -> str:

@@ -176,12 +176,23 @@ def _operands(here: Parting, there: Parting) -> tuple[int, tuple[Operand, Operan
 def _alike(own: Operand, other: Operand) -> bool:
     """Whether two operands mean the same numbers, however often each is repeated."""
     left, right = np.unique(own.numbers), np.unique(other.numbers)
+    if bool(np.isnan(left).any()) != bool(np.isnan(right).any()):
+        return False
+    left, right = left[~np.isnan(left)], right[~np.isnan(right)]
     if not len(left) or not len(right):
         return len(left) == len(right)
-    larger = np.maximum(np.abs(left[:, None]), np.abs(right[None, :]))
-    near = np.abs(left[:, None] - right[None, :]) <= _SAME_OPERAND * larger
-    near |= np.isnan(left)[:, None] & np.isnan(right)[None, :]
-    return bool(near.any(axis=0).all() and near.any(axis=1).all())
+    return _all_near(left, right) and _all_near(right, left)
+
+
+def _all_near(these: NDArray[np.float64], those: NDArray[np.float64]) -> bool:
+    """Whether each of `these` lies near one of `those`; both are sorted, so that one next to its place is nearest."""
+    place = np.searchsorted(those, these)
+    near = np.zeros(len(these), dtype=bool)
+    for neighbour in (those[np.maximum(place - 1, 0)], those[np.minimum(place, len(those) - 1)]):
+        larger = np.maximum(np.abs(these), np.abs(neighbour))
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            near |= (these == neighbour) | (np.isfinite(larger) & (np.abs(these - neighbour) <= _SAME_OPERAND * larger))
+    return bool(near.all())
 
 
 def _has(operand: Operand, theirs: Unknown) -> bool:

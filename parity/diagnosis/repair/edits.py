@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import cached_property
 from itertools import chain, combinations
 from typing import Any
 
@@ -17,6 +19,8 @@ __all__ = ["Edit", "Scope", "edits", "terms", "wrappings"]
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+_BOUNDARY = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+_EQUALITY = (ast.Eq, ast.NotEq)
 _NUMERIC = ("float", "int", "Tensor", "Parameter", "ndarray")
 _BODIES = ("body", "orelse", "finalbody", "handlers", "decorator_list")
 
@@ -30,10 +34,22 @@ class Edit:
     place: int | None
     new: Any
     line: int
-    before: str
-    after: str
+    was: ast.AST
+    becomes: ast.AST | None
+    """What a reader is shown: mostly what stands there, and `new`."""
+
     rank: int = 0
     """0: a likely slip. 1: less likely. 2: only where nothing else helps."""
+
+    @cached_property
+    def before(self) -> str:
+        """The text that is changed."""
+        return ast.unparse(self.was)
+
+    @cached_property
+    def after(self) -> str:
+        """The text in its place."""
+        return ast.unparse(self.becomes) if self.becomes is not None else "nothing"
 
     @property
     def size(self) -> int:
@@ -44,6 +60,7 @@ class Edit:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The tree with the change in it, for as long as the context lasts."""
+        _place(self.new, self.was)
         held = getattr(self.holder, self.name)
         old = held if self.place is None else held[self.place]
         self._put(self.new)
@@ -73,6 +90,15 @@ class Scope:
 
     words: Vocabulary
 
+    keywords: tuple[ast.keyword, ...] = ()
+    """What other calls of the function are given by keyword."""
+
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of a class of the file or its neighbours, the names that its body declares."""
+
+    flags: Mapping[str, tuple[ast.keyword, ...]] = field(default_factory=dict)
+    """Of a function of the file or its neighbours, its switches, each the other way round than by default."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Part:
@@ -82,11 +108,16 @@ class _Part:
     node: ast.expr
 
     def into(self, new: ast.expr | None, rank: int = 0) -> Edit:
-        for part in ast.walk(new) if new is not None else ():
-            if "lineno" in part._attributes and not hasattr(part, "lineno"):
-                ast.copy_location(part, self.node)
-        after = ast.unparse(new) if new is not None else "nothing"
-        return Edit(self.holder, self.name, self.place, new, self.node.lineno, ast.unparse(self.node), after, rank)
+        return Edit(self.holder, self.name, self.place, new, self.node.lineno, self.node, new, rank)
+
+
+def _place(new: Any, old: ast.AST) -> None:
+    """New parts of a tree stand where the old one did; what stood somewhere before stays there."""
+    if isinstance(new, ast.AST) and not hasattr(new, "lineno"):
+        if "lineno" in new._attributes:
+            ast.copy_location(new, old)
+        for part in ast.iter_child_nodes(new):
+            _place(part, old)
 
 
 def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
@@ -101,7 +132,7 @@ def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
         elif isinstance(node, ast.UnaryOp):
             news = _likely([node.operand])
         elif isinstance(node, ast.Compare):
-            news = _likely(_comparisons(node))
+            news = _comparisons(node)
         elif isinstance(node, ast.BoolOp):
             news = ((value, 2) for value in node.values)
         elif isinstance(node, ast.IfExp):
@@ -111,16 +142,19 @@ def edits(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
         elif isinstance(node, ast.Name):
             news = chain(
                 ((ast.Name(name, ast.Load()), 1) for name in _alike(node.id, scope)),
+                ((ast.Name(name, ast.Load()), 2) for name in _of_the_type(node.id, scope)),
                 ((ast.parse(f"{base}.{node.id}", mode="eval").body, 1) for base in _holders(node.id, scope)),
             )
         elif isinstance(node, ast.Attribute):
             news = _attributes(part, scope)
         elif isinstance(node, ast.Subscript):
-            news = _subscripts(node)
+            news = _subscripts(node, scope)
         elif isinstance(node, ast.Slice):
             news = _likely(_slices(node))
         elif isinstance(node, ast.List | ast.Tuple):
             news = chain(_likely(_reordered(node)), ((new, 1) for new in _as_neighbours(node)))
+        elif isinstance(node, ast.Dict):
+            news = _likely(_values_exchanged(node))
         elif isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
             news = ((ast.Starred(shorter, ast.Load()), 1) for shorter in _without_an_end(node.value))
         else:
@@ -157,14 +191,25 @@ def wrappings(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
 
 
 def terms(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
-    """Changes that add a term or a factor that the function has at hand to what a statement makes."""
+    """Changes that add a term or a factor that the function or its object has at hand to what a statement makes."""
+    numeric = [name for name, kind in scope.kinds.items() if kind.startswith(_NUMERIC)]
+    own = [f"self.{name}" for name in scope.attributes.get("self", ())] if "self" in scope.kinds else []
     for part in _parts(statement):
         whole = part.holder is statement or isinstance(part.holder, ast.Tuple)
         if whole and not isinstance(part.node, ast.Tuple | ast.Constant) and _has_value(part, scope):
-            for name, kind in scope.kinds.items():
-                if kind.startswith(_NUMERIC) and name not in ast.unparse(part.node):
-                    at_hand = ast.Name(name, ast.Load())
-                    yield from (part.into(ast.BinOp(part.node, op(), at_hand), 2) for op in _ARITHMETIC)
+            text = ast.unparse(part.node)
+            for name in (name for name in [*numeric, *own] if name not in text):
+                at_hand = ast.parse(name, mode="eval").body
+                yield from (part.into(ast.BinOp(part.node, op(), at_hand), 2) for op in _ARITHMETIC)
+
+
+def _in_place(statement: ast.Expr, scope: Scope) -> Iterator[ast.expr]:
+    """A further step of a chain that ends in place: `x.exp_()` becomes `x.exp_().mul_(variance)`."""
+    call = statement.value
+    ends = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr.endswith("_")
+    for name in (name for name, kind in scope.kinds.items() if ends and kind.startswith(_NUMERIC)):
+        for verb in ("mul_", "add_", "sub_", "div_"):
+            yield ast.Call(ast.Attribute(call, verb, ast.Load()), [ast.Name(name, ast.Load())], [])
 
 
 def _of_statement(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
@@ -173,19 +218,29 @@ def _of_statement(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
         yield from (_Part(statement, "value", None, value).into(new) for new in _names_exchanged(value, scope))
     if isinstance(statement, ast.If | ast.While):
         part = _Part(statement, "test", None, statement.test)
+        rank = 2 if _compares_words(statement.test) else 0
         if not isinstance(statement.test, ast.UnaryOp):  # where it is one, the part that is left out says the same
-            yield part.into(ast.UnaryOp(ast.Not(), statement.test))
+            yield part.into(ast.UnaryOp(ast.Not(), statement.test), rank)
         if isinstance(statement, ast.If):
-            yield part.into(ast.Constant(True))
-            yield part.into(ast.Constant(False))
+            yield part.into(ast.Constant(True), rank)
+            yield part.into(ast.Constant(False), rank)
     if isinstance(statement, ast.AugAssign):
         for operator in _ARITHMETIC:
             if not isinstance(statement.op, operator):
-                shown = ast.unparse(statement)
-                other = ast.unparse(ast.AugAssign(statement.target, operator(), statement.value))
-                yield Edit(statement, "op", None, operator(), statement.lineno, shown, other)
+                whole = ast.AugAssign(statement.target, statement.op, statement.value)
+                other = ast.AugAssign(statement.target, operator(), statement.value)
+                yield Edit(statement, "op", None, operator(), statement.lineno, whole, other)
     if isinstance(statement, ast.Expr):
-        yield _Part(statement, "value", None, statement.value).into(ast.Constant(None))
+        part = _Part(statement, "value", None, statement.value)
+        yield part.into(ast.Constant(None))
+        yield from (part.into(new, 1) for new in _in_place(statement, scope))
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple):
+        targets = statement.targets[0]
+        for first, second in combinations(range(min(len(targets.elts), 6)), 2):
+            elements = list(targets.elts)
+            elements[first], elements[second] = elements[second], elements[first]
+            new = ast.Tuple(elements, ast.Store())
+            yield Edit(statement, "targets", 0, new, statement.lineno, targets, new)
 
 
 def _parts(statement: ast.stmt) -> Iterator[_Part]:
@@ -231,6 +286,13 @@ def _alike(name: str, scope: Scope) -> Iterator[str]:
     return (other for other, its in scope.kinds.items() if its == kind and other != name)
 
 
+def _of_the_type(name: str, scope: Scope) -> Iterator[str]:
+    """Other local names that held tensors or arrays of another shape."""
+    shaped = [other for other, kind in scope.kinds.items() if kind.startswith(("Tensor", "ndarray"))]
+    its = scope.kinds.get(name)
+    return (other for other in shaped if name in shaped and scope.kinds[other] != its)
+
+
 def _likely(news: Iterable[ast.expr]) -> Iterator[tuple[ast.expr, int]]:
     return ((new, 0) for new in news)
 
@@ -255,14 +317,22 @@ def _constants(node: ast.Constant, scope: Scope) -> Iterator[tuple[ast.expr, int
         for number, lacking in words.numbers.items():
             if number != value and not (whole and isinstance(number, float)):
                 yield ast.Constant(number), rank + (not lacking)
-        others: list[float] = [value + 1, value - 1, 2 * value, -value, 0, 1, 1 - value]
+        if value and -value not in words.numbers:
+            yield ast.UnaryOp(ast.USub(), ast.Constant(value)), rank
+        others: list[float] = [value + 1, value - 1, 2 * value, 0, 1, 1 - value]
         others += [value // 2] if whole and value % 2 == 0 else [value / 2]
         for number in dict.fromkeys(others):
             if number != value and number not in words.numbers:
                 yield ast.Constant(number), 1
     elif isinstance(value, str):
-        rank = 2 if value in words.strings else 0
-        yield from ((ast.Constant(word), rank) for word in words.strings if word != value)
+        for word, lacking in words.strings.items():
+            if word != value:
+                near = value not in words.strings and (lacking or _parts_of(word) & _parts_of(value))
+                yield ast.Constant(word), 0 if near else 2
+
+
+def _parts_of(word: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", word))
 
 
 def _attributes(part: _Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
@@ -275,9 +345,14 @@ def _attributes(part: _Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
         yield ast.Attribute(node.value, node.attr.rstrip("_"), ast.Load()), 0
     if node.attr in scope.kinds and not _is_callee(part):
         yield ast.Name(node.attr, ast.Load()), 0
-    for name in scope.attributes.get(base, ()):
+    used = scope.attributes.get(base, ())
+    for name in used:
         if name != node.attr:
             yield ast.Attribute(node.value, name, ast.Load()), rank
+    for name in scope.fields.get(scope.kinds.get(base, ""), ()):
+        if name not in used:
+            akin = set(name.split("_")) & set(node.attr.split("_"))
+            yield ast.Attribute(node.value, name, ast.Load()), 1 if akin else 2
 
 
 def _operations(node: ast.BinOp) -> Iterator[tuple[ast.expr, int]]:
@@ -290,10 +365,21 @@ def _operations(node: ast.BinOp) -> Iterator[tuple[ast.expr, int]]:
         yield ast.BinOp(node.right, node.op, node.left), 0
 
 
-def _comparisons(node: ast.Compare) -> Iterator[ast.expr]:
-    for operator in _COMPARISONS:
-        if not isinstance(node.ops[0], operator):
-            yield ast.Compare(node.left, [operator(), *node.ops[1:]], node.comparators)
+def _comparisons(node: ast.Compare) -> Iterator[tuple[ast.expr, int]]:
+    """Another comparison. Whether two things are equal is seldom meant to be their order, that of words never."""
+    equality = isinstance(node.ops[0], _EQUALITY)
+    word = _compares_words(node)
+    nearest = _BOUNDARY.get(type(node.ops[0]))
+    for operator in sorted(_COMPARISONS, key=lambda one: one is not nearest):
+        if not isinstance(node.ops[0], operator) and not (word and operator not in _EQUALITY):
+            rank = 2 if word else int(equality != (operator in _EQUALITY))
+            yield ast.Compare(node.left, [operator(), *node.ops[1:]], node.comparators), rank
+
+
+def _compares_words(node: ast.expr) -> bool:
+    """Whether a comparison chooses by name: taking another way altogether helps wherever that way is right."""
+    sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+    return any(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in sides)
 
 
 def _names_exchanged(value: ast.expr, scope: Scope) -> Iterator[ast.expr]:
@@ -314,6 +400,14 @@ def _reordered(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
         elements = list(node.elts)
         elements[first], elements[second] = elements[second], elements[first]
         yield type(node)(elements, ast.Load())
+
+
+def _values_exchanged(node: ast.Dict) -> Iterator[ast.expr]:
+    """Two entries with each other's values."""
+    for first, second in combinations(range(min(len(node.values), 6)), 2):
+        values = list(node.values)
+        values[first], values[second] = values[second], values[first]
+        yield ast.Dict(node.keys, values)
 
 
 def _as_neighbours(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
@@ -350,6 +444,11 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
             if call.func.attr != node.func.attr:
                 method = ast.Attribute(node.func.value, call.func.attr, ast.Load())
                 yield ast.Call(method, copy.deepcopy(call.args), copy.deepcopy(call.keywords)), 1
+        if ast.unparse(node.func.value) in scope.modules:
+            for other, more in words.of_modules.items():
+                if other != node.func.attr:
+                    function = ast.Attribute(node.func.value, other, ast.Load())
+                    yield ast.Call(function, node.args, node.keywords), 0 if more > 0 else 2
     else:
         yield from ((argument, 0) for argument in node.args[:1])
         name = ast.unparse(node.func)
@@ -359,10 +458,17 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
                 yield ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords), rank
     for k in range(len(node.keywords)):
         yield ast.Call(node.func, node.args, node.keywords[:k] + node.keywords[k + 1 :]), 1
+    callee = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    for keyword in (*words.keywords, *scope.keywords, *scope.flags.get(callee, ())):
+        if keyword.arg not in given:
+            yield ast.Call(node.func, node.args, [*node.keywords, keyword]), 1
 
 
-def _subscripts(node: ast.Subscript) -> Iterator[tuple[ast.expr, int]]:
+def _subscripts(node: ast.Subscript, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     yield from _likely(_indices(node))
+    for name, kind in scope.kinds.items():
+        if kind.startswith(("Tensor", "ndarray", "int", "slice")) and name != ast.unparse(node.slice):
+            yield ast.Subscript(node.value, ast.Name(name, ast.Load()), ast.Load()), 1
     yield from ((ast.Constant(number), 2) for number in (0.0, 1.0))
 
 
@@ -385,6 +491,10 @@ def _slices(node: ast.Slice) -> Iterator[ast.expr]:
         yield ast.Slice(node.lower, None, node.step)
         lower, upper = (ast.BinOp(b, ast.Add(), ast.Constant(1)) if b else None for b in (node.lower, node.upper))
         yield ast.Slice(lower, upper, node.step)
+    if isinstance(node.lower, ast.UnaryOp) and node.upper is None:  # as many from the other end
+        yield ast.Slice(None, node.lower.operand, node.step)
+    if node.lower is None and node.upper is not None:
+        yield ast.Slice(ast.UnaryOp(ast.USub(), node.upper), None, node.step)
 
 
 def _bounds(bound: ast.expr | None) -> Iterator[ast.expr | None]:

@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["CannotGraft", "Grafter", "TooLong", "guarded"]
+from parity.diagnosis.site import is_own_file
+
+__all__ = ["CannotGraft", "Grafter", "TooLong", "definition_at", "guarded"]
 
 _WRITING = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.", "pty.", "ftplib.", "smtplib.", "urllib.")
 """Audit events by which code could change something outside of its own process."""
@@ -34,6 +36,10 @@ _HARMLESS = (
 
 _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 """Flags by which a file is opened to be changed."""
+
+
+_TO_DEFINE = 1.0
+"""Seconds within which a module's variable is made, where it is given another value."""
 
 
 class CannotGraft(Exception):
@@ -58,14 +64,21 @@ class Grafter:
 
     @contextmanager
     def grafted(self, path: str, tree: ast.Module, line: int) -> Iterator[None]:
-        """The functions of a file around `line` with the code of `tree`, which is the file's with a change in it."""
+        """The functions of a file around `line` with the code of `tree`, which is the file's with a change in it.
+
+        Outside of any function: the module's variable that is assigned there with the value that `tree` gives it.
+        """
+        definition = definition_at(tree, line)
+        if definition is not None:
+            with self._lent(path, *definition):
+                yield
+            return
         try:
-            codes = dict(_nested(compile(ast.fix_missing_locations(tree), path, "exec")))
+            codes = dict(_nested(compile(_around(tree, line), path, "exec", dont_inherit=True)))
         except (SyntaxError, ValueError, TypeError) as error:
             raise CannotGraft(str(error)) from error
         lent: list[tuple[FunctionType, CodeType]] = []
-        own = [cache for cache in self._caches if getattr(cache.__wrapped__, "__code__", None) is not None]
-        caches = [cache for cache in own if cache.__wrapped__.__code__.co_filename == path]
+        caches = [cache for cache in self._caches if _file_of(cache) == path]
         try:
             for function in self._functions.get(path, ()):
                 old = function.__code__
@@ -83,6 +96,46 @@ class Grafter:
             for function, old in lent:
                 function.__code__ = old
             _clear(caches)
+
+    @contextmanager
+    def _lent(self, path: str, name: str, value: ast.expr) -> Iterator[None]:
+        """A module's variable with another value, there and wherever it was imported."""
+        module = next((vars(m) for m in _modules() if getattr(m, "__file__", None) == path), {})
+        if name not in module:
+            raise CannotGraft(f"{path} has no variable {name}")
+        old = module[name]
+        with guarded(_TO_DEFINE):
+            new = eval(compile(ast.Expression(value), path, "eval", dont_inherit=True), module)
+        caches = [cache for cache in self._caches if is_own_file(_file_of(cache))]
+        holders = [space for space in map(vars, _modules()) if space.get(name) is old]
+        try:
+            for space in holders:
+                space[name] = new
+            _clear(caches)
+            yield
+        finally:
+            for space in holders:
+                space[name] = old
+            _clear(caches)
+
+
+def definition_at(tree: ast.Module, line: int) -> tuple[str, ast.expr] | None:
+    """The variable that a module assigns at a line, outside of functions and classes, and what it is."""
+    for node in tree.body:
+        if node.lineno <= line <= (node.end_lineno or line):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            value = getattr(node, "value", None)
+            if len(targets) == 1 and isinstance(targets[0], ast.Name) and isinstance(value, ast.expr):
+                return targets[0].id, value
+    return None
+
+
+def _modules() -> list[ModuleType]:
+    return [
+        m
+        for m in list(sys.modules.values())
+        if type(m) is ModuleType and is_own_file(getattr(m, "__file__", None) or "")
+    ]
 
 
 @contextmanager
@@ -127,6 +180,14 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
         raise PermissionError(f"a changed line may not do this: {event}")
 
 
+def _around(tree: ast.Module, line: int) -> ast.Module:
+    """What of a file is compiled for a change in one line: the outermost definition that has it, and its future."""
+    whole = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    near = [node for node in tree.body if isinstance(node, whole) and node.lineno <= line <= (node.end_lineno or line)]
+    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    return ast.Module([*future, *near], [])
+
+
 def _covers(code: CodeType, line: int) -> bool:
     lines = [number for _, _, number in code.co_lines() if number is not None]
     inner = (_covers(constant, line) for constant in code.co_consts if isinstance(constant, CodeType))
@@ -138,6 +199,11 @@ def _nested(code: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:
         if isinstance(constant, CodeType):
             yield (constant.co_qualname, constant.co_firstlineno), constant
             yield from _nested(constant)
+
+
+def _file_of(cache: Any) -> str:
+    code = getattr(cache.__wrapped__, "__code__", None)
+    return code.co_filename if code is not None else "<built-in>"
 
 
 def _clear(caches: list[Any]) -> None:

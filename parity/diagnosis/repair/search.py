@@ -8,16 +8,19 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from parity.comparator import same_bits
 from parity.diagnosis.repair.edits import Edit, Scope, edits, terms, wrappings
-from parity.diagnosis.repair.graft import Grafter, TooLong, guarded
-from parity.diagnosis.repair.trial import Trial
+from parity.diagnosis.repair.graft import Grafter, TooLong, definition_at, guarded
+from parity.diagnosis.repair.trial import Trial, Trials
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
 from parity.diagnosis.site import Site, site_at
 from parity.outcome import Outcome
@@ -27,7 +30,7 @@ __all__ = ["Repair", "Search", "search_repair"]
 Kinds = Mapping[tuple[str, str], Mapping[str, str]]
 """By file and function, what kind of thing each local name held."""
 
-_MOST = 4_000
+_MOST = 12_000
 """Changes tried; what decides is counted, so that a busy machine finds what an idle one does. Time is the ceiling."""
 
 _PATIENCE = 4
@@ -36,8 +39,17 @@ _PATIENCE = 4
 _LONGER = 150
 """Changes tried after the first that helps, in case a likelier or smaller one helps as well."""
 
-_INERT = 6
+_LATEST = 4
+"""Steps between the first changes of a line and its last."""
+
+_FILES = 100
+"""Files of a folder that are read for the switches of their functions and the fields of their classes."""
+
+_INERT = 12
 """Changes of one statement that change nothing that comes out, after which it is left alone."""
+
+_INERT_PART = 4
+"""The same for one part of a statement."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ class Search:
 
 
 def search_repair(
-    trials: Sequence[Trial],
+    trials: Trials,
     tiers: Sequence[Iterable[Site]],
     words: Vocabulary,
     kinds: Kinds,
@@ -95,17 +107,17 @@ def search_repair(
 ) -> Search:
     """The likeliest, then smallest, change found in `seconds` of computing by which the candidate agrees on all inputs.
 
-    `trials`: one per input; the first is the one that fails now. `tiers`: lines to try, most suspicious first. Nothing
+    `trials`: the input that fails now, and others. `tiers`: lines to try, most suspicious first. Nothing
     is tried if it agrees as it is, or outside a process's main thread, where a change that never ends could not be
     stopped.
     """
-    if not trials or threading.current_thread() is not threading.main_thread():
+    if trials.first is None or threading.current_thread() is not threading.main_thread():
         return Search(None, 0, "all tried")
     end, latest = time.thread_time() + seconds, time.monotonic() + _PATIENCE * seconds
     started = time.monotonic()
-    if trials[0].agrees():
+    if trials.first.agrees():
         return Search(None, 0, "all tried")
-    attempt = _Attempt(trials, max(1.0, 10 * (time.monotonic() - started)))
+    attempt = _Attempt(trials, trials.first, max(1.0, 10 * (time.monotonic() - started)))
     found: list[tuple[int, Change]] = []
     ended = "all tried"
     for place, change in enumerate(_in_order(tiers, words, kinds)):
@@ -121,35 +133,36 @@ def search_repair(
         return Search(None, attempt.count, ended)
     best = min((change for _, change in found), key=lambda change: (change.edit.rank, change.edit.size))
     site = site_at(best.path, best.edit.line, best.function)
-    return Search(Repair(site, best.edit.before, best.edit.after, len(trials)), attempt.count, "found")
+    return Search(Repair(site, best.edit.before, best.edit.after, 1 + len(trials.others)), attempt.count, "found")
 
 
 class _Attempt:
     """Runs the candidate with one change after the other; lines without effect on what comes out are soon given up."""
 
-    def __init__(self, trials: Sequence[Trial], limit: float) -> None:
+    def __init__(self, trials: Trials, first: Trial, limit: float) -> None:
         self._trials = trials
+        self._first = first
         self._limit = limit
         self._grafter = Grafter()
-        self._before = trials[0].last[0]
-        self._inert: Counter[tuple[str, int]] = Counter()
+        self._before = first.last[0]
+        self._inert: Counter[tuple[str, int, int]] = Counter()
         self.count = 0
         """Changes run so far."""
 
     def helps(self, change: Change) -> bool:
         """Whether the candidate agrees everywhere with this change in it."""
-        place = change.path, change.statement
-        if self._inert[place] >= _INERT:
+        whole = change.path, change.statement, 0
+        part = change.path, change.statement, id(change.edit.was)
+        if self._inert[whole] >= _INERT or self._inert[part] >= _INERT_PART:
             return False
         self.count += 1
-        first, *others = self._trials
+        first = self._first
         if not self._agrees(change, first):
-            if self._inert[place] >= 0 and first.last and _same_outcome(first.last[0], self._before):
-                self._inert[place] += 1
-            else:
-                self._inert[place] = -sys.maxsize
+            same = bool(first.last) and _same_outcome(first.last[0], self._before)
+            for place in (whole, part):
+                self._inert[place] = self._inert[place] + 1 if same and self._inert[place] >= 0 else -sys.maxsize
             return False
-        return all(self._agrees(change, trial) for trial in others)
+        return all(self._agrees(change, trial) for trial in self._trials.others)
 
     def _agrees(self, change: Change, trial: Trial) -> bool:
         trial.last.clear()
@@ -181,44 +194,137 @@ def _same(left: Any, right: Any) -> bool:
 def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) -> Iterator[Change]:
     """Likely slips in suspicious lines first; then either less likely ones, or less suspicious lines; then the rest."""
     seen: set[tuple[str, int]] = set()
-    blocks: dict[int, list[Change]] = defaultdict(list)
+    lines: list[tuple[int, _Line]] = []
     for distance, tier in enumerate(tiers):
-        for site in tier:
+        sites = list(tier)
+        for site in chain(sites, *map(_around, sites)):
             statement = _statement_at(site)
-            if statement is None or (site.path, statement.lineno) in seen:
-                continue
-            seen.add((site.path, statement.lineno))
-            scope = _scope(site, kinds, words)
-            for edit in edits(statement, scope):
-                blocks[distance + 2 * edit.rank].append(Change(site.path, site.function, statement.lineno, edit))
-            for edit in wrappings(statement, scope):
-                blocks[distance + 3].append(Change(site.path, site.function, statement.lineno, edit))
-            for edit in terms(statement, scope):
-                blocks[distance + 4].append(Change(site.path, site.function, statement.lineno, edit))
-    for _, block in sorted(blocks.items()):
-        yield from block
+            if statement is not None and (site.path, statement.lineno) not in seen:
+                seen.add((site.path, statement.lineno))
+                lines.append((distance, _Line(site, statement, _scope(site, kinds, words))))
+    for block in range(len(tiers) + _LATEST):
+        for distance, line in lines:
+            for edit in line.changes(block - distance):
+                yield Change(line.site.path, line.site.function, line.statement.lineno, edit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """One statement and the changes of it, made when they are first asked for."""
+
+    site: Site
+    statement: ast.stmt
+    scope: Scope
+
+    def changes(self, late: int) -> Iterator[Edit]:
+        """Those that are `late` by so much: 0, 2 and 4 by rank, what is put around or added in between."""
+        if late in (0, 2, 4):
+            yield from self._by_rank.get(late // 2, ())
+        if late == 3:
+            yield from wrappings(self.statement, self.scope)
+        if late == _LATEST:
+            yield from terms(self.statement, self.scope)
+
+    @cached_property
+    def _by_rank(self) -> dict[int, list[Edit]]:
+        ranked: dict[int, list[Edit]] = defaultdict(list)
+        for edit in edits(self.statement, self.scope):
+            ranked[edit.rank].append(edit)
+        return ranked
 
 
 def _statement_at(site: Site) -> ast.stmt | None:
     """The innermost statement of a line."""
-    around = (
-        node
-        for node in ast.walk(tree_of(site.path))
-        if isinstance(node, ast.stmt)
-        and not isinstance(node, ast.FunctionDef | ast.ClassDef)
-        and node.lineno <= site.line <= (node.end_lineno or node.lineno)
-    )
+    around = (node for node in _statements(site.path) if node.lineno <= site.line <= (node.end_lineno or node.lineno))
     return max(around, key=lambda node: (node.lineno, node.col_offset), default=None)
 
 
+@lru_cache(maxsize=4096)
+def _around(site: Site) -> tuple[Site, ...]:
+    """What decides whether a line runs, innermost first, and the module's variables that it reads."""
+    statement = _statement_at(site)
+    if statement is None:
+        return ()
+    control = [
+        node
+        for node in _statements(site.path)
+        if isinstance(node, ast.If | ast.For | ast.While)
+        and node is not statement
+        and node.lineno <= site.line <= (node.end_lineno or node.lineno)
+    ]
+    found = [site_at(site.path, node.lineno, site.function) for node in control[::-1]]
+    names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    tree = tree_of(site.path)
+    for node in tree.body:
+        definition = definition_at(tree, node.lineno)
+        if definition is not None and definition[0] in names:
+            found.append(site_at(site.path, node.lineno, "<module>"))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _statements(path: str) -> tuple[ast.stmt, ...]:
+    nodes = ast.walk(tree_of(path))
+    return tuple(n for n in nodes if isinstance(n, ast.stmt) and not isinstance(n, ast.FunctionDef | ast.ClassDef))
+
+
 def _scope(site: Site, kinds: Kinds, words: Vocabulary) -> Scope:
+    held = kinds.get((site.path, site.function), {})
+    path = site.path
+    return Scope(
+        held, _attributes(path), _modules(path), _unread(site), words, _keywords(site), _fields(path), _flags(path)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _keywords(site: Site) -> tuple[ast.keyword, ...]:
+    """What any call of the function around a line is given by keyword."""
+    found = [
+        k for f in _functions_around(site)[-1:] for n in ast.walk(f) if isinstance(n, ast.Call) for k in n.keywords
+    ]
+    return tuple({ast.unparse(keyword): keyword for keyword in found if keyword.arg}.values())
+
+
+@lru_cache(maxsize=256)
+def _flags(path: str) -> dict[str, tuple[ast.keyword, ...]]:
+    """By function of the file's folder, its switches turned over."""
+    flags: dict[str, tuple[ast.keyword, ...]] = {}
+    for node in _beside(path):
+        if isinstance(node, ast.FunctionDef):
+            given = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            late = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+            pairs = [*given, *zip(late, node.args.defaults, strict=True)]
+            flags[node.name] = tuple(
+                ast.keyword(argument.arg, ast.Constant(not default.value))
+                for argument, default in pairs
+                if isinstance(default, ast.Constant) and isinstance(default.value, bool)
+            )
+    return flags
+
+
+@lru_cache(maxsize=256)
+def _fields(path: str) -> dict[str, tuple[str, ...]]:
+    """By class of the file's folder, what its body declares."""
+    classes = [node for node in _beside(path) if isinstance(node, ast.ClassDef)]
+    declared = {c.name: [s.target for s in c.body if isinstance(s, ast.AnnAssign)] for c in classes}
+    return {name: tuple(t.id for t in targets if isinstance(t, ast.Name)) for name, targets in declared.items()}
+
+
+def _beside(path: str) -> Iterator[ast.AST]:
+    """The syntax trees of a file's folder."""
+    for file in sorted(Path(path).parent.glob("*.py"))[:_FILES]:
+        with suppress(SyntaxError, ValueError, OSError):
+            yield from ast.walk(tree_of(str(file)))
+
+
+@lru_cache(maxsize=256)
+def _attributes(path: str) -> dict[str, tuple[str, ...]]:
+    """By the text before the dot, what stands after it anywhere in a file."""
     attributes: dict[str, dict[str, None]] = defaultdict(dict)
-    for node in ast.walk(tree_of(site.path)):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute):
             attributes[ast.unparse(node.value)][node.attr] = None
-    used = {base: tuple(names) for base, names in attributes.items()}
-    held = kinds.get((site.path, site.function), {})
-    return Scope(held, used, _modules(site.path), _unread(site), words)
+    return {base: tuple(names) for base, names in attributes.items()}
 
 
 @lru_cache(maxsize=256)
@@ -233,9 +339,12 @@ def _unread(site: Site) -> tuple[str, ...]:
     own = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"]
     read = {node.attr for node in own if isinstance(node.ctx, ast.Load)}
     unread = [f"self.{node.attr}" for node in own if node.attr not in read] if "." in site.function else []
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    around = [f for f in functions if f.lineno <= site.line <= (f.end_lineno or f.lineno)]
-    for function in around[-1:]:
+    for function in _functions_around(site)[-1:]:
         names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
         unread += [argument.arg for argument in function.args.args if argument.arg not in names | {"self", "cls"}]
     return tuple(dict.fromkeys(unread))
+
+
+def _functions_around(site: Site) -> list[ast.FunctionDef]:
+    functions = [node for node in ast.walk(tree_of(site.path)) if isinstance(node, ast.FunctionDef)]
+    return [f for f in functions if f.lineno <= site.line <= (f.end_lineno or f.lineno)]

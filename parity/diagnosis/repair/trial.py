@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from parity.sides.interface import Side
 if TYPE_CHECKING:
     from parity.components.base import Component, Context
 
-__all__ = ["Trial", "open_trial", "trials"]
+__all__ = ["Trial", "Trials", "open_trial", "trials"]
 
 _MOST_INPUTS = 6
 
@@ -47,6 +47,9 @@ class Trial:
 
     spread: tuple[Any, ...]
     forced: bool
+    single: torch.dtype | None = None
+    """A precision that the candidate is judged in as well, where float64 agrees as it is."""
+
     last: list[Outcome] = field(default_factory=list)
     """The candidate's latest outcome."""
 
@@ -55,25 +58,36 @@ class Trial:
 
         Where the reference refuses the input: whether the candidate does so with an error of the same type.
         """
+        if self.single is not None and not self._accurate(self.single):
+            return False
         own = self.run(record=self.forced)
         self.last[:] = [own]
         if self.reference.error is not None:
             return own.error is not None and type(own.error).__name__ == type(self.reference.error).__name__
-        outcomes = [own]
-        if self.forced and own.error is None:
-            outcomes += [self.run(replay=replay) for replay in handovers(self.reference.draws, own.draws)]
-        return any(self._same(outcome) for outcome in outcomes)
+        if self._same(own):
+            return True
+        if not self.forced or own.error is not None:
+            return False
+        ways = {tuple(map(id, way)): way for way in handovers(self.reference.draws, own.draws)}
+        return any(self._same(self.run(replay=way)) for way in ways.values())
 
     def differing(self, outcome: Outcome) -> list[str]:
         """Names of the outputs that differ from the reference's by more than rounding explains."""
         return list(self._differing(outcome))
 
-    def run(self, *, record: bool = False, replay: Sequence[Draw] = ()) -> Outcome:
-        """The candidate's float64 run."""
+    def run(self, *, record: bool = False, replay: Sequence[Draw] = (), dtype: torch.dtype = torch.float64) -> Outcome:
+        """The candidate's run."""
         call = self.component.bind(self.candidate)
-        return run(
-            call, self.inputs, seed=self.seed, dtype=torch.float64, device=self.device, record=record, replay=replay
-        )
+        return run(call, self.inputs, seed=self.seed, dtype=dtype, device=self.device, record=record, replay=replay)
+
+    def _accurate(self, precision: torch.dtype) -> bool:
+        """Whether the candidate errs no more than rounding explains."""
+        own = self.run(dtype=precision)
+        self.last[:] = [own]
+        ref = self.reference.tree
+        runs = Runs(self.low.tree, own.tree, ref, ref, self.spread)
+        named = own.error is None and own.tree.keys() == ref.keys()
+        return named and all(compare_leaf(name, runs, self.component.policy).verdict.agrees for name in ref)
 
     def _same(self, outcome: Outcome) -> bool:
         return (
@@ -100,6 +114,7 @@ def open_trial(
     ctx: Context,
     *,
     forced: bool,
+    single: bool = False,
     spread: int = _SPREAD,
 ) -> Trial:
     """Runs the reference on one input. `reference.error` is set if it raised."""
@@ -108,21 +123,45 @@ def open_trial(
     low = execute(dtype=ctx.dtype)
     moved = () if low.error else tuple(execute(dtype=ctx.dtype, nudge=k).tree for k in range(spread))
     truth = execute(dtype=torch.float64, record=forced)
-    return Trial(component, inputs, seed, ctx.device, candidate, truth, low, moved, forced)
+    precision = ctx.dtype if single else None
+    return Trial(component, inputs, seed, ctx.device, candidate, truth, low, moved, forced, precision)
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The input that fails, and others on which a change is to agree as well; opened when they are first asked for.
+
+    `first` is None if the reference fails on it, too.
+    """
+
+    first: Trial | None
+    opens: Callable[[], list[Trial]]
+
+    @cached_property
+    def others(self) -> list[Trial]:
+        """The component's examples, as far as the reference does not fail on them."""
+        return self.opens()
 
 
 def trials(
-    component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context, *, forced: bool
-) -> list[Trial]:
-    """For `params`, and for the component's examples, as far as the reference does not fail on them.
+    component: Component,
+    params: Mapping[str, Any],
+    reference: Side,
+    candidate: Side,
+    ctx: Context,
+    *,
+    forced: bool,
+    single: bool,
+) -> Trials:
+    """For `params`, and for the component's examples; `single`: in the session's precision, too.
 
     An input that the component is to refuse is one on which both are to raise.
     """
-    inputs = [params, *(example for example in component.examples if dict(example) != dict(params))]
-    opened = [open_trial(component, one, reference, candidate, ctx, forced=forced) for one in inputs[:_MOST_INPUTS]]
-    refused = [component.refused(one) for one in inputs[:_MOST_INPUTS]]
-    return [
-        trial
-        for trial, refusal in zip(opened, refused, strict=True)
-        if (trial.reference.error is None and trial.low.error is None) or (refusal and trial.reference.error)
-    ]
+
+    def opened(one: Mapping[str, Any]) -> Trial | None:
+        trial = open_trial(component, one, reference, candidate, ctx, forced=forced, single=single)
+        works = trial.reference.error is None and trial.low.error is None
+        return trial if works or (component.refused(one) and trial.reference.error) else None
+
+    examples = [example for example in component.examples if dict(example) != dict(params)][: _MOST_INPUTS - 1]
+    return Trials(opened(params), lambda: [trial for trial in map(opened, examples) if trial is not None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -21,7 +21,9 @@ class Vocabulary:
     numbers: dict[float, bool] = field(default_factory=dict)
     """With each, whether the candidate's executed lines lack it."""
 
-    strings: dict[str, None] = field(default_factory=dict)
+    strings: dict[str, bool] = field(default_factory=dict)
+    """With each, whether the candidate's lack it."""
+
     functions: dict[str, None] = field(default_factory=dict)
     """Names that are called as functions."""
 
@@ -32,6 +34,13 @@ class Vocabulary:
 
     verbs: dict[str, ast.Call] = field(default_factory=dict)
     """Such calls whether the candidate has them or not."""
+
+    of_modules: Counter[str] = field(default_factory=Counter)
+    """Functions called as attributes of a plain name (`torch.randperm`): in how many places more than the candidate's.
+    """
+
+    keywords: list[ast.keyword] = field(default_factory=list)
+    """Constants given by keyword, under names that the candidate's calls lack."""
 
 
 @lru_cache(maxsize=256)
@@ -46,7 +55,19 @@ def vocabulary(reference: Iterable[Site], candidate: Iterable[Site]) -> Vocabula
     there = {_verb(call) for call in own.methods.values()}
     methods = {text: call for text, call in words.methods.items() if _verb(call) not in there}
     numbers = {number: number not in own.numbers for number in words.numbers}
-    return replace(words, methods=methods, verbs=words.methods, numbers=numbers)
+    strings = {word: word not in own.strings for word in words.strings}
+    of_modules = Counter({name: count - own.of_modules[name] for name, count in words.of_modules.items()})
+    given = {keyword.arg for keyword in own.keywords}
+    keywords = {ast.unparse(keyword): keyword for keyword in words.keywords if keyword.arg not in given}
+    return replace(
+        words,
+        methods=methods,
+        verbs=words.methods,
+        numbers=numbers,
+        strings=strings,
+        of_modules=of_modules,
+        keywords=[*keywords.values()],
+    )
 
 
 def _words(lines: Iterable[Site]) -> Vocabulary:
@@ -64,15 +85,18 @@ def _words(lines: Iterable[Site]) -> Vocabulary:
 def _collect(node: ast.expr, words: Vocabulary) -> None:
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
-            words.strings[node.value] = None
+            words.strings[node.value] = True
         elif isinstance(node.value, int | float) and not isinstance(node.value, bool):
             words.numbers[node.value] = True
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
         if isinstance(node.operand.value, int | float):
             words.numbers[-node.operand.value] = True
     elif isinstance(node, ast.Call):
+        words.keywords.extend(keyword for keyword in node.keywords if keyword.arg and _constant(keyword.value))
         if isinstance(node.func, ast.Name):
             words.functions[node.func.id] = None
+        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name | ast.Attribute):
+            words.of_modules[node.func.attr] += 1
         if (
             isinstance(node.func, ast.Attribute)
             and not node.func.attr.startswith("_")
