@@ -7,28 +7,25 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from parity.comparator import same_bits
-from parity.diagnosis.repair.edits import Edit, Scope, edits, terms, wrappings
-from parity.diagnosis.repair.graft import Grafter, TooLong, definition_at, guarded
+from parity.diagnosis.repair.edits import edits, terms, wrappings
+from parity.diagnosis.repair.graft import Grafter, TooLong, guarded
+from parity.diagnosis.repair.scope import Kinds, Scope, around, scope_of, statement_at
+from parity.diagnosis.repair.tree import Edit
 from parity.diagnosis.repair.trial import Trial, Trials
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
 from parity.diagnosis.site import Site, site_at
 from parity.outcome import Outcome
 
 __all__ = ["Repair", "Search", "search_repair"]
-
-Kinds = Mapping[tuple[str, str], Mapping[str, str]]
-"""By file and function, what kind of thing each local name held."""
 
 _MOST = 12_000
 """Changes tried; what decides is counted, so that a busy machine finds what an idle one does. Time is the ceiling."""
@@ -41,9 +38,6 @@ _LONGER = 150
 
 _LATEST = 4
 """Steps between the first changes of a line and its last."""
-
-_FILES = 100
-"""Files of a folder that are read for the switches of their functions and the fields of their classes."""
 
 _INERT = 12
 """Changes of one statement that change nothing that comes out, after which it is left alone."""
@@ -197,11 +191,11 @@ def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) 
     lines: list[tuple[int, _Line]] = []
     for distance, tier in enumerate(tiers):
         sites = list(tier)
-        for site in chain(sites, *map(_around, sites)):
-            statement = _statement_at(site)
+        for site in chain(sites, *map(around, sites)):
+            statement = statement_at(site)
             if statement is not None and (site.path, statement.lineno) not in seen:
                 seen.add((site.path, statement.lineno))
-                lines.append((distance, _Line(site, statement, _scope(site, kinds, words))))
+                lines.append((distance, _Line(site, statement, scope_of(site, kinds, words))))
     for block in range(len(tiers) + _LATEST):
         for distance, line in lines:
             for edit in line.changes(block - distance):
@@ -231,120 +225,3 @@ class _Line:
         for edit in edits(self.statement, self.scope):
             ranked[edit.rank].append(edit)
         return ranked
-
-
-def _statement_at(site: Site) -> ast.stmt | None:
-    """The innermost statement of a line."""
-    around = (node for node in _statements(site.path) if node.lineno <= site.line <= (node.end_lineno or node.lineno))
-    return max(around, key=lambda node: (node.lineno, node.col_offset), default=None)
-
-
-@lru_cache(maxsize=4096)
-def _around(site: Site) -> tuple[Site, ...]:
-    """What decides whether a line runs, innermost first, and the module's variables that it reads."""
-    statement = _statement_at(site)
-    if statement is None:
-        return ()
-    control = [
-        node
-        for node in _statements(site.path)
-        if isinstance(node, ast.If | ast.For | ast.While)
-        and node is not statement
-        and node.lineno <= site.line <= (node.end_lineno or node.lineno)
-    ]
-    found = [site_at(site.path, node.lineno, site.function) for node in control[::-1]]
-    names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-    tree = tree_of(site.path)
-    for node in tree.body:
-        definition = definition_at(tree, node.lineno)
-        if definition is not None and definition[0] in names:
-            found.append(site_at(site.path, node.lineno, "<module>"))
-    return tuple(found)
-
-
-@lru_cache(maxsize=256)
-def _statements(path: str) -> tuple[ast.stmt, ...]:
-    nodes = ast.walk(tree_of(path))
-    return tuple(n for n in nodes if isinstance(n, ast.stmt) and not isinstance(n, ast.FunctionDef | ast.ClassDef))
-
-
-def _scope(site: Site, kinds: Kinds, words: Vocabulary) -> Scope:
-    held = kinds.get((site.path, site.function), {})
-    path = site.path
-    return Scope(
-        held, _attributes(path), _modules(path), _unread(site), words, _keywords(site), _fields(path), _flags(path)
-    )
-
-
-@lru_cache(maxsize=4096)
-def _keywords(site: Site) -> tuple[ast.keyword, ...]:
-    """What any call of the function around a line is given by keyword."""
-    found = [
-        k for f in _functions_around(site)[-1:] for n in ast.walk(f) if isinstance(n, ast.Call) for k in n.keywords
-    ]
-    return tuple({ast.unparse(keyword): keyword for keyword in found if keyword.arg}.values())
-
-
-@lru_cache(maxsize=256)
-def _flags(path: str) -> dict[str, tuple[ast.keyword, ...]]:
-    """By function of the file's folder, its switches turned over."""
-    flags: dict[str, tuple[ast.keyword, ...]] = {}
-    for node in _beside(path):
-        if isinstance(node, ast.FunctionDef):
-            given = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            late = node.args.args[len(node.args.args) - len(node.args.defaults) :]
-            pairs = [*given, *zip(late, node.args.defaults, strict=True)]
-            flags[node.name] = tuple(
-                ast.keyword(argument.arg, ast.Constant(not default.value))
-                for argument, default in pairs
-                if isinstance(default, ast.Constant) and isinstance(default.value, bool)
-            )
-    return flags
-
-
-@lru_cache(maxsize=256)
-def _fields(path: str) -> dict[str, tuple[str, ...]]:
-    """By class of the file's folder, what its body declares."""
-    classes = [node for node in _beside(path) if isinstance(node, ast.ClassDef)]
-    declared = {c.name: [s.target for s in c.body if isinstance(s, ast.AnnAssign)] for c in classes}
-    return {name: tuple(t.id for t in targets if isinstance(t, ast.Name)) for name, targets in declared.items()}
-
-
-def _beside(path: str) -> Iterator[ast.AST]:
-    """The syntax trees of a file's folder."""
-    for file in sorted(Path(path).parent.glob("*.py"))[:_FILES]:
-        with suppress(SyntaxError, ValueError, OSError):
-            yield from ast.walk(tree_of(str(file)))
-
-
-@lru_cache(maxsize=256)
-def _attributes(path: str) -> dict[str, tuple[str, ...]]:
-    """By the text before the dot, what stands after it anywhere in a file."""
-    attributes: dict[str, dict[str, None]] = defaultdict(dict)
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Attribute):
-            attributes[ast.unparse(node.value)][node.attr] = None
-    return {base: tuple(names) for base, names in attributes.items()}
-
-
-@lru_cache(maxsize=256)
-def _modules(path: str) -> frozenset[str]:
-    imports = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Import)]
-    return frozenset(alias.asname or alias.name for node in imports for alias in node.names)
-
-
-@lru_cache(maxsize=4096)
-def _unread(site: Site) -> tuple[str, ...]:
-    tree = tree_of(site.path)
-    own = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"]
-    read = {node.attr for node in own if isinstance(node.ctx, ast.Load)}
-    unread = [f"self.{node.attr}" for node in own if node.attr not in read] if "." in site.function else []
-    for function in _functions_around(site)[-1:]:
-        names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-        unread += [argument.arg for argument in function.args.args if argument.arg not in names | {"self", "cls"}]
-    return tuple(dict.fromkeys(unread))
-
-
-def _functions_around(site: Site) -> list[ast.FunctionDef]:
-    functions = [node for node in ast.walk(tree_of(site.path)) if isinstance(node, ast.FunctionDef)]
-    return [f for f in functions if f.lineno <= site.line <= (f.end_lineno or f.lineno)]

@@ -1,0 +1,96 @@
+"""Calls, subscripts and slices: given other arguments, another function, other bounds."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+
+from parity.diagnosis.repair.scope import Scope
+
+__all__ = ["calls", "slices", "subscripts"]
+
+
+def calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+    """Arguments exchanged, left out or added; another function; what the call is made of alone. With their ranks."""
+    words = scope.words
+    for first in range(len(node.args)):
+        for second in range(first + 1, len(node.args)):
+            swapped = list(node.args)
+            swapped[first], swapped[second] = swapped[second], swapped[first]
+            yield ast.Call(node.func, swapped, node.keywords), 0
+    given = {keyword.arg for keyword in node.keywords}
+    for unread in scope.unread:
+        if unread.isidentifier() and unread not in given:
+            keyword = ast.keyword(unread, ast.Name(unread, ast.Load()))
+            yield ast.Call(node.func, node.args, [*node.keywords, keyword]), 1
+    if isinstance(node.func, ast.Attribute):
+        yield node.func.value, 0
+        for call in words.verbs.values():
+            assert isinstance(call.func, ast.Attribute)
+            if call.func.attr != node.func.attr:
+                method = ast.Attribute(node.func.value, call.func.attr, ast.Load())
+                yield ast.Call(method, copy.deepcopy(call.args), copy.deepcopy(call.keywords)), 1
+        if ast.unparse(node.func.value) in scope.modules:
+            for other, more in words.of_modules.items():
+                if other != node.func.attr:
+                    function = ast.Attribute(node.func.value, other, ast.Load())
+                    yield ast.Call(function, node.args, node.keywords), 0 if more > 0 else 2
+    else:
+        yield from ((argument, 0) for argument in node.args[:1])
+        name = ast.unparse(node.func)
+        rank = 2 if name in words.functions else 1
+        for other in words.functions:
+            if other != name:
+                yield ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords), rank
+    for k in range(len(node.keywords)):
+        yield ast.Call(node.func, node.args, node.keywords[:k] + node.keywords[k + 1 :]), 1
+    callee = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    for keyword in (*words.keywords, *scope.keywords, *scope.flags.get(callee, ())):
+        if keyword.arg not in given:
+            yield ast.Call(node.func, node.args, [*node.keywords, keyword]), 1
+
+
+def subscripts(node: ast.Subscript, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+    """No index, the one before or after, or another variable for it. With their ranks."""
+    yield from ((new, 0) for new in _indices(node))
+    for name, kind in scope.kinds.items():
+        if kind.startswith(("Tensor", "ndarray", "int", "slice")) and name != ast.unparse(node.slice):
+            yield ast.Subscript(node.value, ast.Name(name, ast.Load()), ast.Load()), 1
+    yield from ((ast.Constant(number), 2) for number in (0.0, 1.0))
+
+
+def _indices(node: ast.Subscript) -> Iterator[ast.expr]:
+    yield node.value
+    place = node.slice
+    if not isinstance(place, ast.Slice | ast.Tuple):
+        yield ast.Subscript(node.value, ast.BinOp(place, ast.Add(), ast.Constant(1)), ast.Load())
+        yield ast.Subscript(node.value, ast.BinOp(place, ast.Sub(), ast.Constant(1)), ast.Load())
+
+
+def slices(node: ast.Slice) -> Iterator[ast.expr]:
+    """Other bounds."""
+    for lower in _bounds(node.lower):
+        yield ast.Slice(lower, node.upper, node.step)
+    for upper in _bounds(node.upper):
+        yield ast.Slice(node.lower, upper, node.step)
+    if node.lower is not None or node.upper is not None:
+        yield ast.Slice(node.upper, node.lower, node.step)
+        yield ast.Slice()
+        yield ast.Slice(node.lower, None, node.step)
+        lower, upper = (ast.BinOp(b, ast.Add(), ast.Constant(1)) if b else None for b in (node.lower, node.upper))
+        yield ast.Slice(lower, upper, node.step)
+    if isinstance(node.lower, ast.UnaryOp) and node.upper is None:  # as many from the other end
+        yield ast.Slice(None, node.lower.operand, node.step)
+    if node.lower is None and node.upper is not None:
+        yield ast.Slice(ast.UnaryOp(ast.USub(), node.upper), None, node.step)
+
+
+def _bounds(bound: ast.expr | None) -> Iterator[ast.expr | None]:
+    if bound is None:
+        yield ast.Constant(1)
+        yield ast.Constant(-1)
+    else:
+        yield None
+        yield ast.BinOp(bound, ast.Add(), ast.Constant(1))
+        yield ast.BinOp(bound, ast.Sub(), ast.Constant(1))
