@@ -90,6 +90,37 @@ FAULTS = {
     "a square left out": ("distance.sum() / distance.numel()", "distance.pow(2).sum() / distance.numel()"),
 }  # fmt: skip
 
+_HALVED = """
+def halved(x, *, really=False):
+    return x / 2.0 if really else x
+
+def noised("""
+
+LARGER = {
+    "a module's variable": (
+        [("import torch\n", "import torch\n\n_SCALE = 2.0\n"), ("2.0 * max_var", "_SCALE * max_var")],
+        ("_SCALE = 2.0", "_SCALE = 3.0"),
+    ),
+    "swapped targets": ([], ("mean, variance = (", "variance, mean = (")),
+    "a condition": (
+        [("    rest = 1.0 - at\n", "    rest = 1.0 - at\n    if len(x_t) > 300:\n        rest = rest * 2.0\n")],
+        ("len(x_t) > 300", "len(x_t) > 3"),
+    ),
+    "a switch left out": (
+        [("\ndef noised(", _HALVED), ("deviation, noise)", "halved(2.0 * deviation, really=True), noise)")],
+        (", really=True", ""),
+    ),
+    "a step of a chain in place": (
+        [("    without = x_t", "    scale = 1.0 + 0.5 * at\n    rest.mul_(scale).div_(scale)\n    without = x_t")],
+        ("rest.mul_(scale).div_(scale)", "rest.mul_(scale)"),
+    ),
+    "single precision": (
+        [("    without = x_t", "    if x_t.dtype == torch.float32:\n        out = out * 1.0\n    without = x_t")],
+        ("out * 1.0", "out * 1.01"),
+    ),
+}  # fmt: skip
+"""Faults in a candidate that has something more than the plain one."""
+
 _COUNT = itertools.count()
 
 
@@ -149,6 +180,21 @@ def test_a_planted_fault_is_pointed_at_within_one_line(tmp_path: Path, fault: st
     found = _locate(tmp_path, CANDIDATE.replace(right, wrong))
     assert found is not None
     assert abs(_pointed(found["candidate"]) - _line(CANDIDATE, right)) <= 1, found["sentence"]
+    assert "both sides agree on all of 3 inputs" in found["candidate"]["made_at"]["why"]
+
+
+@pytest.mark.parametrize("fault", LARGER)
+def test_what_stands_around_a_line_is_changed_as_well(tmp_path: Path, fault: str) -> None:
+    more, (right, wrong) = LARGER[fault]
+    text = CANDIDATE
+    for part, larger in more:
+        assert text.count(part) == 1
+        text = text.replace(part, larger)
+    assert text.count(right) == 1
+    assert _locate(tmp_path, text) is None
+    found = _locate(tmp_path, text.replace(right, wrong))
+    assert found is not None
+    assert abs(_pointed(found["candidate"]) - _line(text, right)) <= 1, found["sentence"]
     assert "both sides agree on all of 3 inputs" in found["candidate"]["made_at"]["why"]
 
 

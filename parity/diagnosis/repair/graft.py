@@ -100,14 +100,15 @@ class Grafter:
     @contextmanager
     def _lent(self, path: str, name: str, value: ast.expr) -> Iterator[None]:
         """A module's variable with another value, there and wherever it was imported."""
-        module = next((vars(m) for m in _modules() if getattr(m, "__file__", None) == path), {})
+        module = next((function.__globals__ for function in self._functions.get(path, ())), {})
         if name not in module:
             raise CannotGraft(f"{path} has no variable {name}")
         old = module[name]
         with guarded(_TO_DEFINE):
             new = eval(compile(ast.Expression(value), path, "eval", dont_inherit=True), module)
         caches = [cache for cache in self._caches if is_own_file(_file_of(cache))]
-        holders = [space for space in map(vars, _modules()) if space.get(name) is old]
+        imported = [space for space in map(vars, _modules()) if space is not module and space.get(name) is old]
+        holders = [module, *imported]
         try:
             for space in holders:
                 space[name] = new
