@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from parity.diagnosis.default import default_site
 from parity.diagnosis.draws_apart import compare_draws
 from parity.diagnosis.operations import locate
-from parity.diagnosis.pointer import look_at
+from parity.diagnosis.pointer import drawn_at, look_at
 from parity.diagnosis.points import plain_site
 from parity.golden.recorded_side import RecordedSide
 from parity.hosts import HostedSide
@@ -63,7 +63,9 @@ def explain(
     draws, draws_lost = _attempt("the draws could not be recorded", compare_draws, *sides, force=not found.agrees)
     operations, operations_lost = None, ""
     if not found.agrees:
-        operations, operations_lost = _attempt("the operations could not be traced", locate, *sides, seconds=seconds)
+        operations, operations_lost = _attempt(
+            "the operations could not be traced", locate, *sides, draws_at=drawn_at(draws), seconds=seconds
+        )
     told = [record["sentence"] for record in (draws, operations) if record is not None]
     look = look_at(draws, operations, random=found.verdict is Verdict.RANDOMNESS) if not found.agrees else None
     if look is None and not found.agrees:

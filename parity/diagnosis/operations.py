@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from parity.diagnosis.repair.vocabulary import vocabulary
 from parity.diagnosis.site import Site
 from parity.diagnosis.slack import Traced
 from parity.diagnosis.smallest import smallest_failing
+from parity.diagnosis.spectrum import leading_events, suspicion
 from parity.diagnosis.suspect import Blame, blame_argument, blame_constant, blame_operand, counterpart
 from parity.diagnosis.trace import Event, Trace, traced
 from parity.diagnosis.values import Value
@@ -44,6 +45,7 @@ def locate(
     candidate: Side,
     ctx: Context,
     *,
+    draws_at: tuple[str, int] | None = None,
     seconds: float = 40.0,
 ) -> dict[str, Any] | None:
     """Traces both sides in float64 on one input and names the operation on each side at which they part.
@@ -53,6 +55,7 @@ def locate(
     what was found: `operation`, `site`, `source` (the lines around it), `chain` (its callers), `result`, `other` (what
     the operation took), `made_at` (the line to look at, and why, if it is another one); None for a side that shows
     nothing. None altogether if both sides agree in float64 and draw alike: then only float32's arithmetic differs.
+    `draws_at`: file and line at which the candidate draws otherwise, if known: changes there are tried early.
     Of a trace that was cut nothing is claimed.
 
     For `seconds` at most, small changes of the candidate's lines are tried, the suspicious ones first, as
@@ -78,10 +81,16 @@ def locate(
     if single:
         in_double = cand_trace.lines
         cand_trace, _ = _traced(component, candidate, trial, (), dtype=ctx.dtype)
-        found = _Found(alone=[site for site in cand_trace.lines if site not in in_double])
+        found = _Found(most=[site for site in cand_trace.lines if site not in in_double])
     raised = raised_at(cand)
     suspects = [site for site in (raised, *found.suspects) if site is not None]
-    tiers = suspects, [*found.first, *raised_through(cand)], found.alone, found.leading, cand_trace.lines
+    parted = found.here.event if found.here else None
+    drawn = [site for site in cand_trace.lines if (site.file, site.line) == draws_at]
+    way = [*drawn, *_callers(drawn, cand_trace), *(parted.chain if parted else ()), *raised_through(cand)]
+    functions = dict.fromkeys((site.path, site.function) for site in way)
+    nearby = [site for name in functions for site in cand_trace.lines if (site.path, site.function) == name]
+    first = [*found.first, *drawn, *raised_through(cand)]
+    tiers = suspects, first, found.most, nearby, found.leading, cand_trace.lines
     search = Search(None, 0, "all tried")
     if (ref.error is None or component.refused(params)) and seconds > 0:
         search = search_repair(
@@ -93,7 +102,6 @@ def locate(
         )
     if not forced and search.repair is None:
         return None
-    parted = found.here.event if found.here else None
     return located(ref, cand, parted, found.facing, found.blame, search, cut=cut) | {"input": params}
 
 
@@ -105,7 +113,7 @@ class _Found:
     facing: Event | None = None
     blame: Blame | None = None
     first: Sequence[Site] = ()
-    alone: Sequence[Site] = ()
+    most: Sequence[Site] = ()
     leading: Sequence[Site] = ()
 
     @property
@@ -140,12 +148,14 @@ def _where_they_part(
         here = _last_of(right, _leaves(cand_trace, names))  # right as far as it goes: the reference goes on
     blame = _blame(here, mine, theirs) if here else None
     facing = blame.reference if blame and blame.reference else there.event if there else None
-    wrong = _leaves(cand_trace, names)
-    right_ones = _leaves(cand_trace, [name for name in cand_trace.outputs if name not in names])
-    first, leading = _lines_to_try(mine, wrong)
-    elsewhere = {site for event in _leading(cand_trace, right_ones) for site in event.chain}
-    alone = [site for site in leading if site not in elsewhere] if right_ones else []
-    return _Found(here, facing, blame, first, alone, leading)
+    suspected = suspicion(cand_trace, names)
+    leading = leading_events(cand_trace, names)
+    first = [site for event in reversed(leading) if _goes_wrong(event, mine) for site in event.chain]
+    in_time = dict.fromkeys(site for event in reversed(leading) for site in event.chain)
+    lines = sorted(in_time, key=lambda site: -suspected[site])
+    several = len(set(suspected.values())) > 1
+    most = [site for site in lines if several and suspected[site] == suspected[lines[0]]]
+    return _Found(here, facing, blame, first, most, lines)
 
 
 def _last_of(side: Traced, outputs: Sequence[Value]) -> Parting | None:
@@ -166,25 +176,21 @@ def _blame(here: Parting, mine: Unknown, theirs: Unknown) -> Blame | None:
     return blame_constant(here, other, mine) or blame_operand(here, other, mine, theirs)
 
 
-def _lines_to_try(mine: Unknown, outputs: Sequence[Value]) -> tuple[list[Site], list[Site]]:
-    """Lines that make something wrong out of what is right, with their callers; then all that lead to the outputs."""
-    first: list[Site] = []
-    leading: list[Site] = []
-    for event in _leading(mine.own.trace, outputs):
-        leading += event.chain
-        lacking = any(mine.wrong(output).any() for output in event.outputs)
-        if lacking and not any(mine.wrong(value).any() for value in event.inputs):
-            first += event.chain
-    return first[::-1], leading[::-1]
+def _callers(sites: Sequence[Site], trace: Trace) -> list[Site]:
+    """The lines that call the functions of `sites`, and so on outwards."""
+    callers: dict[Site, None] = {}
+    functions = {(site.path, site.function) for site in sites}
+    for call in reversed(trace.calls):
+        if call.caller is not None and (call.path, call.function) in functions:
+            callers[call.caller] = None
+            functions.add((call.caller.path, call.caller.function))
+    return list(callers)
 
 
-def _leading(trace: Trace, outputs: Sequence[Value]) -> Iterator[Event]:
-    """The events that lead to the outputs, the last one first."""
-    needed = {value.digest for value in outputs}
-    for event in reversed(trace.events):
-        if event.chain and any(output.digest in needed for output in event.outputs):
-            needed.update(value.digest for value in event.inputs)
-            yield event
+def _goes_wrong(event: Event, mine: Unknown) -> bool:
+    """Whether an operation makes something wrong out of what is right."""
+    lacking = any(mine.wrong(output).any() for output in event.outputs)
+    return lacking and not any(mine.wrong(value).any() for value in event.inputs)
 
 
 def _traced(

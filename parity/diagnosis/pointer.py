@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["look_at"]
+__all__ = ["drawn_at", "look_at"]
 
 
 def look_at(
@@ -24,6 +24,12 @@ def look_at(
     if drawn is not None:
         return _plain(drawn)
     return _plain(point["made_at"] or point["site"]) if point is not None else None
+
+
+def drawn_at(draws: Mapping[str, Any] | None) -> tuple[str, int] | None:
+    """File and line of the candidate's draw at which the sides part."""
+    site = _draw(draws, random=True)
+    return (site["file"], site["line"]) if site is not None else None
 
 
 def _draw(draws: Mapping[str, Any] | None, *, random: bool) -> Mapping[str, Any] | None:
