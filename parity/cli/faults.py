@@ -133,11 +133,8 @@ def _listed(results: Results) -> list[Row]:
         for row in results.rows.values()
         if row["what"] in ("mutant", "stability") or (row["what"], row["id"]) in known
     ]
-    survivors = reviewed("equivalent")
-    return [
-        row | {"equivalent": survivors.get(row["id"], "") if row["what"] == "mutant" else known[row["what"], row["id"]]}
-        for row in rows
-    ]
+    known.update({("mutant", name): why for name, why in reviewed("equivalent").items()})
+    return [row | {"equivalent": known.get((row["what"], row["id"]), "")} for row in rows]
 
 
 def _sources(options: argparse.Namespace, results: Results) -> str:

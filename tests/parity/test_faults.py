@@ -257,7 +257,11 @@ def test_stability_compares_every_condition_with_the_first_and_a_killed_run_goes
     assert {row["id"]: row["reason"] for row in rows if row["outcome"] != "same"} == {
         "avx2": "aligned-ema: identical became rounding"
     }
-    assert "| without AVX-512 | 1 | differs | aligned-ema: identical became rounding |" in page(rows, [])
+    told = "| without AVX-512 | 1 | differs | aligned-ema: identical became rounding |"
+    assert told in page(rows, [])
+    written = tmp_path / "faults.md"
+    assert main(["faults", "--page", str(written), "--task", "Synthetic8-v0", "--out", str(tmp_path / "r.jsonl")]) == 0
+    assert told in written.read_text()
 
 
 def test_a_condition_is_judged_by_pytest_itself():

@@ -31,11 +31,13 @@ def calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
             if call.func.attr != node.func.attr:
                 method = ast.Attribute(node.func.value, call.func.attr, ast.Load())
                 yield ast.Call(method, copy.deepcopy(call.args), copy.deepcopy(call.keywords)), 1
-        if ast.unparse(node.func.value) in scope.modules:
+        if _root(node.func) in scope.modules:
             for other, more in words.of_modules.items():
-                if other != node.func.attr:
-                    function = ast.Attribute(node.func.value, other, ast.Load())
+                if other.partition(".")[0] in scope.modules and other != ast.unparse(node.func):
+                    function = ast.parse(other, mode="eval").body
                     yield ast.Call(function, node.args, node.keywords), 0 if more > 0 else 2
+            for other in words.functions:
+                yield ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords), 1
     else:
         yield from ((argument, 0) for argument in node.args[:1])
         name = ast.unparse(node.func)
@@ -43,12 +45,18 @@ def calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
         for other in words.functions:
             if other != name:
                 yield ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords), rank
-    for k in range(len(node.keywords)):
-        yield ast.Call(node.func, node.args, node.keywords[:k] + node.keywords[k + 1 :]), 1
+    for k, keyword in enumerate(node.keywords):
+        unknown = keyword.arg is not None and keyword.arg not in words.named
+        yield ast.Call(node.func, node.args, node.keywords[:k] + node.keywords[k + 1 :]), 0 if unknown else 1
     callee = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     for keyword in (*words.keywords, *scope.keywords, *scope.flags.get(callee, ())):
         if keyword.arg not in given:
             yield ast.Call(node.func, node.args, [*node.keywords, keyword]), 1
+
+
+def _root(function: ast.Attribute) -> str:
+    """The first name of a dotted one."""
+    return ast.unparse(function).partition(".")[0]
 
 
 def subscripts(node: ast.Subscript, scope: Scope) -> Iterator[tuple[ast.expr, int]]:

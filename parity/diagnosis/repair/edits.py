@@ -45,6 +45,7 @@ def wrappings(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
         for unread in scope.unread:
             term = ast.parse(unread, mode="eval").body
             yield from (part.into(ast.BinOp(node, operator(), term)) for operator in ARITHMETIC)
+            yield from (part.into(ast.BoolOp(operator(), [term, node])) for operator in (ast.And, ast.Or))
         for call in scope.words.methods.values():
             assert isinstance(call.func, ast.Attribute)
             method = ast.Attribute(node, call.func.attr, ast.Load())
@@ -111,4 +112,5 @@ def _has_value(part: Part, scope: Scope) -> bool:
         return False
     if isinstance(node, ast.Name) and not scope.kinds.get(node.id, "").startswith(_NUMERIC):
         return False
-    return not (isinstance(holder, ast.Attribute | ast.FormattedValue) or is_callee(part))
+    named = isinstance(holder, ast.Compare) and compares_words(holder)
+    return not (isinstance(holder, ast.Attribute | ast.FormattedValue) or named or is_callee(part))

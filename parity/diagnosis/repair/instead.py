@@ -25,7 +25,8 @@ def instead_of(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     node = part.node
     news: Iterable[tuple[ast.expr, int]] = ()
     if isinstance(node, ast.Constant):
-        news = _constants(node, scope)
+        chooses = isinstance(part.holder, ast.Compare) and compares_words(part.holder)
+        news = ((new, 2 if chooses else rank) for new, rank in _constants(node, scope))
     elif isinstance(node, ast.BinOp):
         news = _operations(node)
     elif isinstance(node, ast.UnaryOp):
@@ -42,6 +43,7 @@ def instead_of(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
         news = chain(
             ((ast.Name(name, ast.Load()), 1) for name in _alike(node.id, scope)),
             ((ast.Name(name, ast.Load()), 2) for name in _of_the_type(node.id, scope)),
+            ((ast.Subscript(node, ast.Name(name, ast.Load()), ast.Load()), 2) for name in _indices_for(node.id, scope)),
             ((ast.parse(f"{base}.{node.id}", mode="eval").body, 1) for base in _holders(node.id, scope)),
         )
     elif isinstance(node, ast.Attribute):
@@ -51,12 +53,20 @@ def instead_of(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     elif isinstance(node, ast.Slice):
         news = _likely(slices(node))
     elif isinstance(node, ast.List | ast.Tuple):
-        news = chain(_likely(_reordered(node)), ((new, 1) for new in _as_neighbours(node)))
+        others = ((new, 1) for new in (*_as_neighbours(node), *_repeated(node)))
+        news = chain(_likely(_reordered(node)), others)
     elif isinstance(node, ast.Dict):
         news = _likely(_values_exchanged(node))
     elif isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
         news = ((ast.Starred(shorter, ast.Load()), 1) for shorter in _without_an_end(node.value))
     yield from news
+
+
+def _indices_for(name: str, scope: Scope) -> Iterator[str]:
+    """Local names that could choose rows of a tensor or an array: they hold one dimension."""
+    shaped = ("Tensor", "ndarray")
+    rows = [other for other, kind in scope.kinds.items() if kind.startswith(shaped) and kind.endswith(",)")]
+    return (other for other in rows if other != name and scope.kinds.get(name, "").startswith(shaped))
 
 
 def _likely(news: Iterable[ast.expr]) -> Iterator[tuple[ast.expr, int]]:
@@ -179,6 +189,12 @@ def _reordered(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
         elements = list(node.elts)
         elements[first], elements[second] = elements[second], elements[first]
         yield type(node)(elements, ast.Load())
+
+
+def _repeated(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
+    """One element twice."""
+    for k in range(min(len(node.elts), 6)):
+        yield type(node)([*node.elts[: k + 1], *node.elts[k:]], ast.Load())
 
 
 def _values_exchanged(node: ast.Dict) -> Iterator[ast.expr]:

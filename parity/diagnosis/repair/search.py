@@ -39,6 +39,9 @@ _LONGER = 150
 _LATEST = 4
 """Steps between the first changes of a line and its last."""
 
+_SMELLS = 2
+"""How far back lines stand at most whose function does not read what it is given."""
+
 _INERT = 12
 """Changes of one statement that change nothing that comes out, after which it is left alone."""
 
@@ -195,7 +198,8 @@ def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) 
             statement = statement_at(site)
             if statement is not None and (site.path, statement.lineno) not in seen:
                 seen.add((site.path, statement.lineno))
-                lines.append((distance, _Line(site, statement, scope_of(site, kinds, words))))
+                scope = scope_of(site, kinds, words)
+                lines.append((min(distance, _SMELLS) if scope.unread else distance, _Line(site, statement, scope)))
     for block in range(len(tiers) + _LATEST):
         for distance, line in lines:
             for edit in line.changes(block - distance):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -36,11 +37,13 @@ class Vocabulary:
     """Such calls whether the candidate has them or not."""
 
     of_modules: Counter[str] = field(default_factory=Counter)
-    """Functions called as attributes of a plain name (`torch.randperm`): in how many places more than the candidate's.
-    """
+    """Functions called by a dotted name (`torch.randperm`): in how many places more than the candidate's."""
 
     keywords: list[ast.keyword] = field(default_factory=list)
     """Constants given by keyword, under names that the candidate's calls lack."""
+
+    named: frozenset[str] = frozenset()
+    """Names under which anything is given by keyword."""
 
 
 @lru_cache(maxsize=256)
@@ -58,13 +61,15 @@ def vocabulary(reference: Iterable[Site], candidate: Iterable[Site]) -> Vocabula
     strings = {word: word not in own.strings for word in words.strings}
     of_modules = Counter({name: count - own.of_modules[name] for name, count in words.of_modules.items()})
     given = {keyword.arg for keyword in own.keywords}
-    keywords = {ast.unparse(keyword): keyword for keyword in words.keywords if keyword.arg not in given}
+    lacking = [keyword for keyword in words.keywords if keyword.arg not in given and _constant(keyword.value)]
+    keywords = {ast.unparse(keyword): keyword for keyword in lacking}
     return replace(
         words,
         methods=methods,
         verbs=words.methods,
         numbers=numbers,
         strings=strings,
+        named=frozenset(keyword.arg for keyword in words.keywords if keyword.arg),
         of_modules=of_modules,
         keywords=[*keywords.values()],
     )
@@ -76,10 +81,19 @@ def _words(lines: Iterable[Site]) -> Vocabulary:
         numbered[site.path].add(site.line)
     words = Vocabulary()
     for path, executed in numbered.items():
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.expr) and node.lineno in executed:
-                _collect(node, words)
+        tree = tree_of(path)
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.expr) and node.lineno in executed]
+        read = {node.id for node in nodes if isinstance(node, ast.Name)}
+        for node in [*nodes, *_definitions(tree, read)]:
+            _collect(node, words)
     return words
+
+
+def _definitions(tree: ast.Module, names: set[str]) -> Iterator[ast.expr]:
+    """What a module's variables of these names are made of."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and {ast.unparse(target) for target in statement.targets} & names:
+            yield from (node for node in ast.walk(statement.value) if isinstance(node, ast.expr))
 
 
 def _collect(node: ast.expr, words: Vocabulary) -> None:
@@ -92,11 +106,11 @@ def _collect(node: ast.expr, words: Vocabulary) -> None:
         if isinstance(node.operand.value, int | float):
             words.numbers[-node.operand.value] = True
     elif isinstance(node, ast.Call):
-        words.keywords.extend(keyword for keyword in node.keywords if keyword.arg and _constant(keyword.value))
+        words.keywords.extend(keyword for keyword in node.keywords if keyword.arg)
         if isinstance(node.func, ast.Name):
             words.functions[node.func.id] = None
-        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name | ast.Attribute):
-            words.of_modules[node.func.attr] += 1
+        if isinstance(node.func, ast.Attribute) and re.fullmatch(r"[\w.]+", dotted := ast.unparse(node.func)):
+            words.of_modules[dotted] += 1
         if (
             isinstance(node.func, ast.Attribute)
             and not node.func.attr.startswith("_")
