@@ -158,7 +158,7 @@ def test_a_part_that_fails_is_said_and_the_rest_is_there(part, said, monkeypatch
 
 def test_the_operations_are_part_of_the_sentence(monkeypatch):
     where = {"sentence": "the candidate parts at mine.py:3", "reference": None, "candidate": None}
-    monkeypatch.setattr(module, "locate", lambda *sides, seconds: where)
+    monkeypatch.setattr(module, "locate", lambda *sides, **settings: where)
     found = explained(Toy("c", lambda x: 3 * x))
     assert found["sentence"].endswith("The candidate parts at mine.py:3.")
     assert found["operations"] == where
