@@ -191,10 +191,27 @@ def test_missing_imports_are_bridged_where_the_checkout_asks_and_named(tmp_path)
         side = HostedSide(host)
         ema, given = inputs("ema")
         assert execute(ema, side, given, seed=0).error is None
-    absent = {name for name in ("design_bench", "wandb", "omegaconf") if importlib.util.find_spec(name) is None}
+    absent = {name for name in ("wandb", "omegaconf") if importlib.util.find_spec(name) is None}
     bridged = {note.split()[1] for note in side.notes}
-    assert bridged - {"ReduceLROnPlateau"} == absent
+    assert bridged - {"ReduceLROnPlateau"} == absent | {"design_bench"}
     assert not absent & set(sys.modules)
+
+
+def test_what_is_installed_and_fails_to_import_is_bridged_and_what_asks_a_server_is_not_run(tmp_path, monkeypatch):
+    fails = {"wandb/__init__.py": "import wandb.part\nimport wandb.more", "wandb/part.py": ""}
+    for name, text in {**fails, "pandas.py": "own = 1", "design_bench.py": "raise SystemExit"}.items():
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+    text = f"import design_bench, pandas, wandb.sdk\nassert pandas.own\nclass Own(wandb.Callback): pass\n{ROOT_EMA}"
+    with closing(Host(f"root:{root_checkout(tmp_path / 'c', runners__base__EMA=text)}")) as host:
+        side = HostedSide(host)
+        ema, given = inputs("ema")
+        assert execute(ema, side, given, seed=0).error is None
+    notes = {note.split()[1]: note for note in side.notes}
+    assert "wandb cannot be imported (ModuleNotFoundError: No module named 'wandb.more')" in notes["wandb"]
+    assert "design_bench is not imported" in notes["design_bench"]
+    assert "pandas" not in notes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")

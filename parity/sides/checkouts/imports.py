@@ -1,9 +1,10 @@
-"""What importing a published checkout needs and may not be installed, bridged in the host's process only."""
+"""What importing a published checkout needs and may not be there or not work, bridged in the host's process only."""
 
 from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 from collections.abc import Iterator
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -20,25 +21,43 @@ BRIDGED = (
 )  # fmt: skip
 """Packages that published code imports and that no component needs."""
 
+ASIDE = {"design_bench": "is not imported: doing so loads simulators and asks a server, and tasks are given"}
+"""Those of them that are not imported where they are installed, either, with the reason."""
+
 
 class StandIns(MetaPathFinder, Loader):
-    """The last place where an import is looked for: a stand-in for one of `BRIDGED`, where code in `folder` asks.
+    """The first place where an import is looked for: a stand-in for one of `BRIDGED`, where code in `folder` asks.
 
-    `used`: the packages that were asked for. What a library asks for by way of trial stays absent.
+    It stands in for what is not installed, for what is in `ASIDE`, and for what `failed` has found to fail. What a
+    library asks for by way of trial stays absent.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
-        self.used: dict[str, None] = {}
+        self._folder = folder
+        self._instead = {package: why for package, why in ASIDE.items() if not (folder / package).exists()}
+        self._used: dict[str, str] = {}
 
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
-        """The stand-in's, or None where the import has to fail."""
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """The stand-in's, or None where the import takes its course."""
         package = fullname.partition(".")[0]
-        submodule_of_installed = package in sys.modules and not isinstance(sys.modules[package], _StandIn)
-        if package not in BRIDGED or submodule_of_installed or not self._asked_from_folder():
+        submodule_of_another = package in sys.modules and not isinstance(sys.modules[package], _StandIn)
+        if package not in BRIDGED or submodule_of_another or not self._asked_from_folder():
             return None
-        self.used[package] = None
+        if package not in self._instead and self._is_there(fullname, path, target):
+            return None
+        self._used[package] = self._instead.get(package, "is not installed")
         return ModuleSpec(fullname, self, is_package=True)
+
+    def failed(self, error: BaseException) -> bool:
+        """Whether the error comes from importing one of `BRIDGED`; from now on a stand-in takes its place."""
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            package = frame.f_globals.get("__name__", "").partition(".")[0]
+            if frame.f_code.co_name == "<module>" and package in BRIDGED and package not in self._instead:
+                self._instead[package] = f"cannot be imported ({type(error).__name__}: {error})"
+                for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+                    del sys.modules[name]
+                return True
+        return False
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """An empty one, whose names are made when they are asked for."""
@@ -51,16 +70,20 @@ class StandIns(MetaPathFinder, Loader):
     def notes(self) -> tuple[str, ...]:
         """A line on each package in use."""
         return tuple(
-            "bridged: tqdm is not installed: its progress bars show nothing" if name == "tqdm" else
-            f"bridged: {name} is not installed: a stand-in takes its place, which fails where it is called"
-            for name in self.used
+            f"bridged: {name} {why}: its progress bars show nothing" if name == "tqdm" else
+            f"bridged: {name} {why}: a stand-in takes its place, which fails where it is called"
+            for name, why in self._used.items()
         )  # fmt: skip
+
+    def _is_there(self, fullname: str, path: Any, target: Any) -> bool:
+        finders = [finder for finder in sys.meta_path if finder is not self]
+        return any(finder.find_spec(fullname, path, target) is not None for finder in finders)
 
     def _asked_from_folder(self) -> bool:
         frame = inspect.currentframe()
         while frame is not None and (frame.f_code.co_filename == __file__ or "importlib" in frame.f_code.co_filename):
             frame = frame.f_back
-        return frame is not None and frame.f_code.co_filename.startswith(self._folder)
+        return frame is not None and frame.f_code.co_filename.startswith(str(self._folder))
 
 
 def bridge_plateau() -> tuple[str, ...]:
@@ -92,7 +115,8 @@ class _Absent(type):
     full: str
 
     def __call__(cls, *_: Any, **__: Any) -> Any:
-        raise ModuleNotFoundError(f"{cls.full} was called, and {cls.full.partition('.')[0]} is not installed")
+        package = cls.full.partition(".")[0]
+        raise ModuleNotFoundError(f"{cls.full} was called, and a stand-in takes the place of {package}")
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):

@@ -68,20 +68,20 @@ def load_checkout(specifier: str) -> CheckoutSide:
     layout, folder = check_folder(specifier)
     sys.path.insert(0, str(folder))
     stand_ins = StandIns(folder)
-    sys.meta_path.append(stand_ins)
+    sys.meta_path.insert(0, stand_ins)
     plateau = bridge_plateau()
     adapter = _ADAPTERS[layout]
     for module in adapter.modules:
-        _import(specifier, folder, module)
+        _import(specifier, folder, module, stand_ins)
     for module in adapter.optional:
         with contextlib.suppress(Exception, SystemExit):  # raised again by the components that need the module
-            importlib.import_module(module)
+            _bridged(module, stand_ins)
     return adapter(specifier, folder, (*_other_layouts(layout, folder), *stand_ins.notes, *plateau))
 
 
-def _import(specifier: str, folder: Path, module: str) -> None:
+def _import(specifier: str, folder: Path, module: str, stand_ins: StandIns) -> None:
     try:
-        importlib.import_module(module)
+        _bridged(module, stand_ins)
     except SyntaxError as error:
         raise NoCheckout(f"{specifier}: syntax error in {error.filename}, line {error.lineno}: {error.msg}") from error
     except ModuleNotFoundError as error:
@@ -95,6 +95,16 @@ def _import(specifier: str, folder: Path, module: str) -> None:
         ) from error
     except (Exception, SystemExit):  # noqa: BLE001 - raised again by the components that need the module
         return
+
+
+def _bridged(module: str, stand_ins: StandIns) -> None:
+    while True:
+        try:
+            importlib.import_module(module)
+            return
+        except Exception as error:
+            if not stand_ins.failed(error):
+                raise
 
 
 def _other_layouts(layout: str, folder: Path) -> list[str]:
