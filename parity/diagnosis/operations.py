@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from parity.diagnosis.cleared import lines_before
 from parity.diagnosis.culprit import Parting, Unknown, parting
 from parity.diagnosis.points import located, raised_at, raised_through
 from parity.diagnosis.repair import Search, search_repair
@@ -98,6 +99,7 @@ def locate(
             [_of_the_side(tier, cand_trace) for tier in tiers],
             vocabulary(ref_trace.lines, cand_trace.lines),
             cand_trace.kinds,
+            lines_before(component, candidate, ctx),
             seconds=seconds,
         )
     if not forced and search.repair is None:

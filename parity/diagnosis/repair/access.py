@@ -19,6 +19,14 @@ def calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
             swapped = list(node.args)
             swapped[first], swapped[second] = swapped[second], swapped[first]
             yield ast.Call(node.func, swapped, node.keywords), 0
+    if len(node.args) > 1:
+        yield ast.Call(node.func, node.args[:-1], node.keywords), 1
+    for k in range(len(node.keywords) - 1):  # they are computed in this order
+        pair = node.keywords[k : k + 2]
+        if all(any(isinstance(inner, ast.Call) for inner in ast.walk(keyword.value)) for keyword in pair):
+            exchanged = [*node.keywords[:k], *pair[::-1], *node.keywords[k + 2 :]]
+            yield ast.Call(node.func, node.args, exchanged), 0
+    yield from ((new, 2) for new in _arguments_at_hand(node, scope))
     given = {keyword.arg for keyword in node.keywords}
     for unread in scope.unread:
         if unread.isidentifier() and unread not in given:
@@ -36,13 +44,13 @@ def calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
                 if other.partition(".")[0] in scope.modules and other != ast.unparse(node.func):
                     function = ast.parse(other, mode="eval").body
                     yield ast.Call(function, node.args, node.keywords), 0 if more > 0 else 2
-            for other in words.functions:
+            for other in sorted(words.functions.keys() & scope.names):
                 yield ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords), 1
     else:
         yield from ((argument, 0) for argument in node.args[:1])
         name = ast.unparse(node.func)
         rank = 2 if name in words.functions else 1
-        for other in words.functions:
+        for other in sorted(words.functions.keys() & scope.names):
             if other != name:
                 yield ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords), rank
     for k, keyword in enumerate(node.keywords):
@@ -52,6 +60,16 @@ def calls(node: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     for keyword in (*words.keywords, *scope.keywords, *scope.flags.get(callee, ())):
         if keyword.arg not in given:
             yield ast.Call(node.func, node.args, [*node.keywords, keyword]), 1
+
+
+def _arguments_at_hand(node: ast.Call, scope: Scope) -> Iterator[ast.expr]:
+    """An argument that is computed, given as it is at hand instead."""
+    names = [name for name, kind in scope.kinds.items() if kind.startswith(("Tensor", "ndarray"))]
+    for k, argument in enumerate(node.args):
+        if isinstance(argument, ast.Call | ast.BinOp | ast.Subscript):
+            for name in names:
+                given = [*node.args[:k], ast.Name(name, ast.Load()), *node.args[k + 1 :]]
+                yield ast.Call(node.func, given, node.keywords)
 
 
 def _root(function: ast.Attribute) -> str:

@@ -46,6 +46,9 @@ def wrappings(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
             term = ast.parse(unread, mode="eval").body
             yield from (part.into(ast.BinOp(node, operator(), term)) for operator in ARITHMETIC)
             yield from (part.into(ast.BoolOp(operator(), [term, node])) for operator in (ast.And, ast.Or))
+        for name, more in scope.words.of_modules.items():
+            if more > 0 and name.partition(".")[0] in scope.modules:
+                yield part.into(ast.Call(ast.parse(name, mode="eval").body, [node], []))
         for call in scope.words.methods.values():
             assert isinstance(call.func, ast.Attribute)
             method = ast.Attribute(node, call.func.attr, ast.Load())
@@ -57,7 +60,8 @@ def terms(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
     numeric = [name for name, kind in scope.kinds.items() if kind.startswith(_NUMERIC)]
     own = [f"self.{name}" for name in scope.attributes.get("self", ())] if "self" in scope.kinds else []
     for part in parts(statement):
-        whole = part.holder is statement or isinstance(part.holder, ast.Tuple)
+        computed = isinstance(part.node, ast.BinOp) and not isinstance(part.holder, ast.BinOp)
+        whole = computed or part.holder is statement or isinstance(part.holder, ast.Tuple)
         if whole and not isinstance(part.node, ast.Tuple | ast.Constant) and _has_value(part, scope):
             text = ast.unparse(part.node)
             for name in (name for name in [*numeric, *own] if name not in text):
@@ -92,17 +96,28 @@ def _of_statement(statement: ast.stmt, scope: Scope) -> Iterator[Edit]:
                 whole = ast.AugAssign(statement.target, statement.op, statement.value)
                 other = ast.AugAssign(statement.target, operator(), statement.value)
                 yield Edit(statement, "op", None, operator(), statement.lineno, whole, other)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    if len(targets) == 1 and isinstance(targets[0], ast.Name) and scope.kinds.get(targets[0].id) in ("int", "float"):
+        yield from _gathered(statement, targets[0])
     if isinstance(statement, ast.Expr):
         part = Part(statement, "value", None, statement.value)
         yield part.into(ast.Constant(None))
         yield from (part.into(new, 1) for new in _in_place(statement, scope))
-    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple):
-        targets = statement.targets[0]
-        for first, second in combinations(range(min(len(targets.elts), 6)), 2):
-            elements = list(targets.elts)
+    if targets and isinstance(targets[0], ast.Tuple):
+        several = targets[0]
+        for first, second in combinations(range(min(len(several.elts), 6)), 2):
+            elements = list(several.elts)
             elements[first], elements[second] = elements[second], elements[first]
             new = ast.Tuple(elements, ast.Store())
-            yield Edit(statement, "targets", 0, new, statement.lineno, targets, new)
+            yield Edit(statement, "targets", 0, new, statement.lineno, several, new)
+
+
+def _gathered(statement: ast.stmt, target: ast.Name) -> Iterator[Edit]:
+    """A sum that is set instead of added to: `start = n` becomes `start = start + n`."""
+    assert isinstance(statement, ast.Assign)
+    own = ast.Name(target.id, ast.Load())
+    part = Part(statement, "value", None, statement.value)
+    yield from (part.into(ast.BinOp(own, operator(), statement.value), 1) for operator in (ast.Add, ast.Sub))
 
 
 def _has_value(part: Part, scope: Scope) -> bool:
@@ -113,4 +128,5 @@ def _has_value(part: Part, scope: Scope) -> bool:
     if isinstance(node, ast.Name) and not scope.kinds.get(node.id, "").startswith(_NUMERIC):
         return False
     named = isinstance(holder, ast.Compare) and compares_words(holder)
-    return not (isinstance(holder, ast.Attribute | ast.FormattedValue) or named or is_callee(part))
+    of_object = isinstance(holder, ast.Attribute) and not isinstance(node, ast.BinOp)
+    return not (of_object or isinstance(holder, ast.FormattedValue) or named or is_callee(part))

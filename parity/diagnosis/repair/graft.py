@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType, ModuleType
@@ -74,7 +75,9 @@ class Grafter:
                 yield
             return
         try:
-            codes = dict(_nested(compile(_around(tree, line), path, "exec", dont_inherit=True)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a change that is only tried, such as `0.5(x)`
+                codes = dict(_nested(compile(_around(tree, line), path, "exec", dont_inherit=True)))
         except (SyntaxError, ValueError, TypeError) as error:
             raise CannotGraft(str(error)) from error
         lent: list[tuple[FunctionType, CodeType]] = []

@@ -17,6 +17,12 @@ __all__ = ["ARITHMETIC", "compares_words", "instead_of", "names_exchanged"]
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 _BOUNDARY = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+_FEW = 6
+"""Numbers, or strings, of the reference that the candidate lacks, of which each is a likely one in another's place."""
+
+_NEAR = 0.1
+"""Otherwise, how far a likely one may be from it."""
+
 _EQUALITY = (ast.Eq, ast.NotEq)
 
 
@@ -45,6 +51,7 @@ def instead_of(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
             ((ast.Name(name, ast.Load()), 2) for name in _of_the_type(node.id, scope)),
             ((ast.Subscript(node, ast.Name(name, ast.Load()), ast.Load()), 2) for name in _indices_for(node.id, scope)),
             ((ast.parse(f"{base}.{node.id}", mode="eval").body, 1) for base in _holders(node.id, scope)),
+            _likely(_counted_otherwise(part, scope)),
         )
     elif isinstance(node, ast.Attribute):
         news = _attributes(part, scope)
@@ -53,8 +60,8 @@ def instead_of(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     elif isinstance(node, ast.Slice):
         news = _likely(slices(node))
     elif isinstance(node, ast.List | ast.Tuple):
-        others = ((new, 1) for new in (*_as_neighbours(node), *_repeated(node)))
-        news = chain(_likely(_reordered(node)), others)
+        others = ((new, 1) for new in (*_as_neighbours(node), *_unpacked(node)))
+        news = chain(_likely([*_repeated(node), *_reordered(node)]), others)
     elif isinstance(node, ast.Dict):
         news = _likely(_values_exchanged(node))
     elif isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
@@ -67,6 +74,15 @@ def _indices_for(name: str, scope: Scope) -> Iterator[str]:
     shaped = ("Tensor", "ndarray")
     rows = [other for other, kind in scope.kinds.items() if kind.startswith(shaped) and kind.endswith(",)")]
     return (other for other in rows if other != name and scope.kinds.get(name, "").startswith(shaped))
+
+
+def _counted_otherwise(part: Part, scope: Scope) -> Iterator[ast.expr]:
+    """A whole number that is compared, or whose remainder is taken, counted from one more or one less."""
+    counts = isinstance(part.holder, ast.Compare) or (
+        isinstance(part.holder, ast.BinOp) and isinstance(part.holder.op, ast.Mod) and part.name == "left"
+    )
+    if counts and isinstance(part.node, ast.Name) and scope.kinds.get(part.node.id) == "int":
+        yield from (ast.BinOp(part.node, operator(), ast.Constant(1)) for operator in (ast.Add, ast.Sub))
 
 
 def _likely(news: Iterable[ast.expr]) -> Iterator[tuple[ast.expr, int]]:
@@ -97,15 +113,20 @@ def _constants(node: ast.Constant, scope: Scope) -> Iterator[tuple[ast.expr, int
     A constant that the reference has as well is less likely to be the wrong one.
     """
     value, words = node.value, scope.words
+    kind = type(value).__name__
+    if kind in ("int", "float"):
+        yield from ((ast.Name(name, ast.Load()), 1) for name, its in scope.kinds.items() if its == kind)
     yield from ((ast.parse(unread, mode="eval").body, 0) for unread in scope.unread if not isinstance(value, str))
     if isinstance(value, bool):
         yield ast.Constant(not value), 0
     elif isinstance(value, int | float):
         whole = isinstance(value, int)
         rank = 1 if value in words.numbers else 0
+        few = sum(words.numbers.values()) <= _FEW
         for number, lacking in words.numbers.items():
             if number != value and not (whole and isinstance(number, float)):
-                yield ast.Constant(number), rank + (not lacking)
+                likely = lacking and (few or abs(number - value) < _NEAR * abs(number))
+                yield ast.Constant(number), rank + (not likely)
         if value and -value not in words.numbers:
             yield ast.UnaryOp(ast.USub(), ast.Constant(value)), rank
         others: list[float] = [value + 1, value - 1, 2 * value, 0, 1, 1 - value]
@@ -114,9 +135,11 @@ def _constants(node: ast.Constant, scope: Scope) -> Iterator[tuple[ast.expr, int
             if number != value and number not in words.numbers:
                 yield ast.Constant(number), 1
     elif isinstance(value, str):
+        few = sum(words.strings.values()) <= _FEW
         for word, lacking in words.strings.items():
-            if word != value:
-                near = value not in words.strings and (lacking or _words_of(word) & _words_of(value))
+            if word != value and (" " in word) == (" " in value):  # a name is no text
+                akin = bool(_words_of(word) & _words_of(value))
+                near = value not in words.strings and ((lacking and few) or akin)
                 yield ast.Constant(word), 0 if near else 2
 
 
@@ -147,11 +170,14 @@ def _attributes(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
 def _operations(node: ast.BinOp) -> Iterator[tuple[ast.expr, int]]:
     for kept, dropped in ((node.left, node.right), (node.right, node.left)):
         yield kept, int(isinstance(dropped, ast.BinOp))
-    for operator in ARITHMETIC:
+    by_one = isinstance(node.right, ast.Constant) and node.right.value == 1
+    for operator in ARITHMETIC[:2] if by_one else ARITHMETIC:  # times one is what is left of it
         if not isinstance(node.op, operator):
             yield ast.BinOp(node.left, operator(), node.right), 0
     if not isinstance(node.op, ast.Add | ast.Mult):
         yield ast.BinOp(node.right, node.op, node.left), 0
+    if isinstance(node.left, ast.BinOp) and not isinstance(node.left.op, type(node.op)):  # in the other order
+        yield ast.BinOp(ast.BinOp(node.left.left, node.op, node.right), node.left.op, node.left.right), 0
 
 
 def _comparisons(node: ast.Compare) -> Iterator[tuple[ast.expr, int]]:
@@ -195,6 +221,11 @@ def _repeated(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
     """One element twice."""
     for k in range(min(len(node.elts), 6)):
         yield type(node)([*node.elts[: k + 1], *node.elts[k:]], ast.Load())
+
+
+def _unpacked(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
+    """What one starred element is made of, alone."""
+    return (element.value for element in node.elts if isinstance(element, ast.Starred))
 
 
 def _values_exchanged(node: ast.Dict) -> Iterator[ast.expr]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+import builtins
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeGuard
 
 from parity.diagnosis.repair.graft import definition_at
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
@@ -33,7 +35,9 @@ class Scope:
     attributes: Mapping[str, tuple[str, ...]]
     modules: frozenset[str]
     unread: tuple[str, ...]
-    """Attributes of `self` that the file sets and never reads, and arguments that the function does not read."""
+    """Attributes of `self` that the file sets and never reads, arguments that the function does not read, and, where
+    it reads settings by their keys, those that nothing reads.
+    """
 
     words: Vocabulary
 
@@ -43,6 +47,15 @@ class Scope:
     fields: Mapping[str, tuple[str, ...]]
     """Of a class of the file or its neighbours, the names that its body declares."""
 
+    uncalled: frozenset[str]
+    """Functions of the file that none of its folder mentions."""
+
+    methods: Mapping[str, frozenset[str]]
+    """By the name of a method of the folder's classes, those of the same class."""
+
+    names: frozenset[str]
+    """What can be called by name alone: the file's own names, and Python's."""
+
     flags: Mapping[str, tuple[ast.keyword, ...]]
     """Of a function of the file or its neighbours, its switches, each the other way round than by default."""
 
@@ -51,9 +64,8 @@ def scope_of(site: Site, kinds: Kinds, words: Vocabulary) -> Scope:
     """The scope of the function around a line."""
     held = kinds.get((site.path, site.function), {})
     path = site.path
-    return Scope(
-        held, _attributes(path), _modules(path), _unread(site), words, _keywords(site), _fields(path), _flags(path)
-    )
+    own = _attributes(path), _modules(path), _unread(site), words, _keywords(site), _fields(path), _uncalled(path)
+    return Scope(held, *own, _methods(path), _names(path), _flags(path))
 
 
 def statement_at(site: Site) -> ast.stmt | None:
@@ -125,6 +137,56 @@ def _fields(path: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(t.id for t in targets if isinstance(t, ast.Name)) for name, targets in declared.items()}
 
 
+@lru_cache(maxsize=256)
+def _uncalled(path: str) -> frozenset[str]:
+    nodes = [*_beside(path)]
+    mentioned = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    mentioned |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    return _functions(tree_of(path)) - mentioned
+
+
+@lru_cache(maxsize=256)
+def _methods(path: str) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for node in _beside(path):
+        if isinstance(node, ast.ClassDef):
+            for name in _functions(node):
+                found[name] |= _functions(node)
+    return found
+
+
+def _functions(node: ast.Module | ast.ClassDef) -> frozenset[str]:
+    return frozenset(one.name for one in node.body if isinstance(one, ast.FunctionDef) and one.name[:2] != "__")
+
+
+@lru_cache(maxsize=256)
+def _names(path: str) -> frozenset[str]:
+    tree = tree_of(path)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {alias.asname or alias.name for node in imports for alias in node.names}
+    made = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return frozenset(imported | made | set(dir(builtins)))
+
+
+@lru_cache(maxsize=256)
+def _unread_keys(path: str, used: frozenset[str]) -> tuple[str, ...]:
+    """Beside these keys of a dictionary in the folder, those that none of its files mentions again, nor in parts."""
+    nodes = [*_beside(path)]
+    words = Counter(str(node.value) for node in nodes if _is_word(node))
+    tables = [{str(key.value) for key in node.keys if _is_word(key)} for node in nodes if isinstance(node, ast.Dict)]
+    keys = set().union(*(table for table in tables if table & used))
+
+    def in_parts(key: str) -> bool:
+        section, _, name = key.rpartition(".")
+        return section in words or (f"{section}." in words and name in words)
+
+    return tuple(sorted(key for key in keys if words[key] == 1 and not in_parts(key)))
+
+
+def _is_word(node: ast.AST | None) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
 def _beside(path: str) -> Iterator[ast.AST]:
     """The syntax trees of a file's folder."""
     for file in sorted(Path(path).parent.glob("*.py"))[:_FILES]:
@@ -157,6 +219,10 @@ def _unread(site: Site) -> tuple[str, ...]:
     for function in _functions_around(site)[-1:]:
         names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
         unread += [argument.arg for argument in function.args.args if argument.arg not in names | {"self", "cls"}]
+        keyed = [n for n in ast.walk(function) if isinstance(n, ast.Subscript) and _is_word(n.slice)]
+        for base in dict.fromkeys(ast.unparse(node.value) for node in keyed):
+            used = frozenset(str(node.slice.value) for node in keyed if _is_word(node.slice))
+            unread += [f"{base}[{key!r}]" for key in _unread_keys(site.path, used)]
     return tuple(dict.fromkeys(unread))
 
 

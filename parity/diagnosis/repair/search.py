@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from parity.comparator import same_bits
+from parity.diagnosis.repair.blocks import block_edits
 from parity.diagnosis.repair.edits import edits, terms, wrappings
 from parity.diagnosis.repair.graft import Grafter, TooLong, guarded
 from parity.diagnosis.repair.scope import Kinds, Scope, around, scope_of, statement_at
@@ -36,13 +37,25 @@ _PATIENCE = 4
 _LONGER = 150
 """Changes tried after the first that helps, in case a likelier or smaller one helps as well."""
 
+_MUCH_LONGER = 1500
+"""The same where none that helps is likely."""
+
+_UNLIKELY = 2
+"""The rank of a change that is to be made only where nothing else helps."""
+
 _LATEST = 4
 """Steps between the first changes of a line and its last."""
+
+_BLOCKS = 1
+"""Steps between the first changes of a line and those that exchange it with the next one or put one beside it."""
 
 _SMELLS = 2
 """How far back lines stand at most whose function does not read what it is given."""
 
-_INERT = 12
+_LIMIT = 10
+"""Times the seconds that the candidate takes as it is, after which a change of it is broken off."""
+
+_INERT = 32
 """Changes of one statement that change nothing that comes out, after which it is left alone."""
 
 _INERT_PART = 4
@@ -96,39 +109,45 @@ class Search:
 
 def search_repair(
     trials: Trials,
-    tiers: Sequence[Iterable[Site]],
+    tiers: Sequence[Sequence[Site]],
     words: Vocabulary,
     kinds: Kinds,
+    others: Counter[tuple[str, int]] | None = None,
     *,
     seconds: float,
 ) -> Search:
     """The likeliest, then smallest, change found in `seconds` of computing by which the candidate agrees on all inputs.
 
-    `trials`: the input that fails now, and others. `tiers`: lines to try, most suspicious first. Nothing
+    `trials`: the input that fails now, and others. `tiers`: lines to try, most suspicious first, those accused outright
+    in the first. `others`, by path and number of a line: how many other components run it; it comes the later. Nothing
     is tried if it agrees as it is, or outside a process's main thread, where a change that never ends could not be
     stopped.
     """
     if trials.first is None or threading.current_thread() is not threading.main_thread():
         return Search(None, 0, "all tried")
     end, latest = time.thread_time() + seconds, time.monotonic() + _PATIENCE * seconds
-    started = time.monotonic()
-    if trials.first.agrees():
+    attempt = _Attempt(trials, trials.first)
+    if attempt.agrees_as_it_is:
         return Search(None, 0, "all tried")
-    attempt = _Attempt(trials, trials.first, max(1.0, 10 * (time.monotonic() - started)))
     found: list[tuple[int, Change]] = []
-    ended = "all tried"
-    for place, change in enumerate(_in_order(tiers, words, kinds)):
+    ended, likely = "all tried", False
+    for place, change in enumerate(_in_order(tiers, words, kinds, others)):
         if time.thread_time() > end or time.monotonic() > latest:
             ended = "time"
-        elif attempt.count >= _MOST or (found and place > found[0][0] + _LONGER):
+        elif attempt.count >= _MOST or (found and place > found[0][0] + (_LONGER if likely else _MUCH_LONGER)):
             ended = "enough tried"
         if ended != "all tried":
             break
         if attempt.helps(change):
             found.append((place, change))
+            likely = likely or change.edit.rank < _UNLIKELY
     if not found:
         return Search(None, attempt.count, ended)
-    best = min((change for _, change in found), key=lambda change: (change.edit.rank, change.edit.size))
+    accused = {(site.path, site.function) for site in tiers[0]}
+    best = min(
+        (change for _, change in found),
+        key=lambda change: (change.edit.rank, (change.path, change.function) not in accused, change.edit.size),
+    )
     site = site_at(best.path, best.edit.line, best.function)
     return Search(Repair(site, best.edit.before, best.edit.after, 1 + len(trials.others)), attempt.count, "found")
 
@@ -136,10 +155,11 @@ def search_repair(
 class _Attempt:
     """Runs the candidate with one change after the other; lines without effect on what comes out are soon given up."""
 
-    def __init__(self, trials: Trials, first: Trial, limit: float) -> None:
+    def __init__(self, trials: Trials, first: Trial) -> None:
         self._trials = trials
         self._first = first
-        self._limit = limit
+        self._limits: dict[Trial, float] = {}
+        self.agrees_as_it_is = self._timed(first)
         self._grafter = Grafter()
         self._before = first.last[0]
         self._inert: Counter[tuple[str, int, int]] = Counter()
@@ -159,7 +179,21 @@ class _Attempt:
             for place in (whole, part):
                 self._inert[place] = self._inert[place] + 1 if same and self._inert[place] >= 0 else -sys.maxsize
             return False
-        return all(self._agrees(change, trial) for trial in self._trials.others)
+        return all(self._agrees(change, trial) for trial in self._others)
+
+    @cached_property
+    def _others(self) -> list[Trial]:
+        """The other inputs, the quickest first."""
+        for trial in self._trials.others:
+            self._timed(trial)
+        return sorted(self._trials.others, key=lambda trial: self._limits[trial])
+
+    def _timed(self, trial: Trial) -> bool:
+        """Whether the candidate as it is agrees; how long that takes says when a change of it takes too long."""
+        started = time.monotonic()
+        agrees = trial.agrees()
+        self._limits[trial] = _LIMIT * (time.monotonic() - started)
+        return agrees
 
     def _agrees(self, change: Change, trial: Trial) -> bool:
         trial.last.clear()
@@ -168,7 +202,7 @@ class _Attempt:
             with (
                 change.edit.applied(),
                 self._grafter.grafted(change.path, tree, change.edit.line),
-                guarded(self._limit),
+                guarded(max(1.0, self._limits[trial])),
             ):
                 return trial.agrees()
         except (Exception, TooLong):  # noqa: BLE001 - whatever changed code makes of itself: it does not agree
@@ -188,7 +222,9 @@ def _same(left: Any, right: Any) -> bool:
     return not isinstance(left, Tensor) and not isinstance(right, Tensor) and bool(left == right)
 
 
-def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) -> Iterator[Change]:
+def _in_order(
+    tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds, others: Counter[tuple[str, int]] | None
+) -> Iterator[Change]:
     """Likely slips in suspicious lines first; then either less likely ones, or less suspicious lines; then the rest."""
     seen: set[tuple[str, int]] = set()
     lines: list[tuple[int, _Line]] = []
@@ -199,8 +235,11 @@ def _in_order(tiers: Sequence[Iterable[Site]], words: Vocabulary, kinds: Kinds) 
             if statement is not None and (site.path, statement.lineno) not in seen:
                 seen.add((site.path, statement.lineno))
                 scope = scope_of(site, kinds, words)
-                lines.append((min(distance, _SMELLS) if scope.unread else distance, _Line(site, statement, scope)))
-    for block in range(len(tiers) + _LATEST):
+                late = min(distance, _SMELLS) if scope.unread else distance
+                if others and distance:
+                    late = max(1, late - 2 + 2 * min(others[site.path, site.line], 3))
+                lines.append((late, _Line(site, statement, scope)))
+    for block in range(len(tiers) + 4 + _LATEST):
         for distance, line in lines:
             for edit in line.changes(block - distance):
                 yield Change(line.site.path, line.site.function, line.statement.lineno, edit)
@@ -220,6 +259,8 @@ class _Line:
             yield from self._by_rank.get(late // 2, ())
         if late == 3:
             yield from wrappings(self.statement, self.scope)
+        if late == _BLOCKS:
+            yield from block_edits(tree_of(self.site.path), self.statement, self.scope)
         if late == _LATEST:
             yield from terms(self.statement, self.scope)
 

@@ -34,12 +34,12 @@ class Edit:
     @cached_property
     def before(self) -> str:
         """The text that is changed."""
-        return ast.unparse(self.was)
+        return _on_one_line(self.was)
 
     @cached_property
     def after(self) -> str:
         """The text in its place."""
-        return ast.unparse(self.becomes) if self.becomes is not None else "nothing"
+        return _on_one_line(self.becomes) if self.becomes is not None else "nothing"
 
     @property
     def size(self) -> int:
@@ -78,6 +78,11 @@ class Part:
     def into(self, new: ast.expr | None, rank: int = 0) -> Edit:
         """The change that puts `new` there."""
         return Edit(self.holder, self.name, self.place, new, self.node.lineno, self.node, new, rank)
+
+
+def _on_one_line(tree: ast.AST) -> str:
+    text = ast.unparse(tree).replace(":\n    ", ": ")
+    return "; ".join(text.splitlines())
 
 
 def _place(new: Any, old: ast.AST) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +42,9 @@ class Vocabulary:
     keywords: list[ast.keyword] = field(default_factory=list)
     """Constants given by keyword, under names that the candidate's calls lack."""
 
+    statements: dict[str, ast.Call] = field(default_factory=dict)
+    """Calls that are statements of their own, of functions and methods that the candidate calls less often so."""
+
     named: frozenset[str] = frozenset()
     """Names under which anything is given by keyword."""
 
@@ -72,6 +75,7 @@ def vocabulary(reference: Iterable[Site], candidate: Iterable[Site]) -> Vocabula
         named=frozenset(keyword.arg for keyword in words.keywords if keyword.arg),
         of_modules=of_modules,
         keywords=[*keywords.values()],
+        statements={text: call for text, call in words.statements.items() if text not in own.statements},
     )
 
 
@@ -80,12 +84,17 @@ def _words(lines: Iterable[Site]) -> Vocabulary:
     for site in lines:
         numbered[site.path].add(site.line)
     words = Vocabulary()
+    trees = {path: tree_of(path) for path in numbered}
+    own = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     for path, executed in numbered.items():
-        tree = tree_of(path)
+        tree = trees[path]
         nodes = [node for node in ast.walk(tree) if isinstance(node, ast.expr) and node.lineno in executed]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and node.lineno in executed and isinstance(node.value, ast.Call):
+                _state(node.value, words, own)
         read = {node.id for node in nodes if isinstance(node, ast.Name)}
         for node in [*nodes, *_definitions(tree, read)]:
-            _collect(node, words)
+            _collect(node, words, own)
     return words
 
 
@@ -96,7 +105,8 @@ def _definitions(tree: ast.Module, names: set[str]) -> Iterator[ast.expr]:
             yield from (node for node in ast.walk(statement.value) if isinstance(node, ast.expr))
 
 
-def _collect(node: ast.expr, words: Vocabulary) -> None:
+def _collect(node: ast.expr, words: Vocabulary, own: Collection[str]) -> None:
+    """Keep what a node adds. `own`: names of functions that nobody else has."""
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
             words.strings[node.value] = True
@@ -114,10 +124,18 @@ def _collect(node: ast.expr, words: Vocabulary) -> None:
         if (
             isinstance(node.func, ast.Attribute)
             and not node.func.attr.startswith("_")
+            and node.func.attr not in own
             and all(_constant(a) for a in _arguments(node))
         ):
             text = ast.unparse(node)[len(ast.unparse(node.func.value)) :]
             words.methods[text] = node
+
+
+def _state(call: ast.Call, words: Vocabulary, own: Collection[str]) -> None:
+    """Keep a call that is a statement of its own, by its function's name, or its method's with what it is given."""
+    dotted = ast.unparse(call.func)
+    if isinstance(call.func, ast.Attribute) and call.func.attr not in own:
+        words.statements[dotted if not dotted.startswith("self.") and call.args else f".{call.func.attr}"] = call
 
 
 def _verb(call: ast.Call) -> str:
