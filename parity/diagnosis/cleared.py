@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from itertools import takewhile
 from types import FrameType
@@ -39,9 +40,10 @@ def lines_before(component: Component, candidate: Side, ctx: Context) -> Counter
     for earlier in takewhile(lambda one: one.name != component.name, REGISTRY.values()):
         seen: set[tuple[str, int]] = set()
         for params in earlier.examples[:1]:
-            inputs, seed = earlier.build(params, ctx), start_seed(params)
-            call = partial(_watched, earlier.bind(candidate), seen)
-            run(call, inputs, seed=seed, dtype=torch.float64, device=ctx.device)
+            with suppress(Exception):  # an example that this task or this side has no use for says nothing
+                inputs, seed = earlier.build(params, ctx), start_seed(params)
+                call = partial(_watched, earlier.bind(candidate), seen)
+                run(call, inputs, seed=seed, dtype=torch.float64, device=ctx.device)
         runs.update(seen)
     return runs
 

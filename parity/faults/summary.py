@@ -56,6 +56,7 @@ def rates(rows: Sequence[Row]) -> list[Rate]:
     caught = [row for row in faults if row["outcome"] == "caught"]
     diagnosed = [row for row in caught if row["diagnosed"]]
     quiet = [row for row in mutants if row["verdict"] != "error"]
+    traced = [row for row in mutants if row["outcome"] == "caught" and row["diagnosed"]]
     found = [
         Rate("faults caught", len(caught), len(faults), 0.98),
         Rate("caught by a component that must", sum(_by_expected(row) for row in caught), len(caught), 0.95),
@@ -64,6 +65,7 @@ def rates(rows: Sequence[Row]) -> list[Rate]:
         Rate("mutants caught", sum(row["outcome"] == "caught" for row in mutants), len(mutants), 0.90),
         Rate("mutants caught of those that raise nothing", sum(not _missed(row) for row in quiet), len(quiet), 0.0),
     ]
+    found.append(Rate("mutants: diagnosis within one line", sum(row["near"] for row in traced), len(traced), 0.0))
     return [rate for rate in found if rate.total]
 
 

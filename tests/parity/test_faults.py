@@ -195,6 +195,13 @@ def test_rates_leave_out_what_could_not_be_judged_or_seen():
     assert false_alarms([])[2] == 1.0
 
 
+def test_the_diagnosis_of_mutants_has_a_rate_of_its_own_of_those_that_were_diagnosed():
+    mutants = [row(what="mutant", id="m"), row(what="mutant", id="n", near=False), row(what="mutant", diagnosed=False)]
+    found = {rate.name: (rate.hits, rate.total) for rate in rates([*ROWS, *mutants])}
+    assert found["diagnosis within one line"] == (1, 2)
+    assert found["mutants: diagnosis within one line"] == (1, 2)
+
+
 def test_bounds_are_wilsons_and_clopper_pearsons():
     low, high = Rate("", 9, 10, 0.9).interval
     assert (round(low, 4), round(high, 4)) == (0.5958, 0.9821)

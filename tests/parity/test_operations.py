@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import pathlib
@@ -25,6 +24,7 @@ from parity.diagnosis.operations import locate
 from parity.diagnosis.repair import search
 from parity.diagnosis.repair.graft import guarded
 from parity.diagnosis.smallest import smallest_failing
+from tests.parity.toys import module_from
 
 REFERENCE = """
 import torch
@@ -125,14 +125,7 @@ _COUNT = itertools.count()
 
 
 def _module(folder: Path, text: str) -> ModuleType:
-    path = folder / f"side_{next(_COUNT)}.py"
-    path.write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_from(folder / f"side_{next(_COUNT)}.py", text)
 
 
 def _side(module: ModuleType) -> Any:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
 from parity.diagnosis.spectrum import leading_events, suspicion
 from parity.diagnosis.trace import Trace, traced
+from tests.parity.toys import module_from
 
 MODULE = """
 import torch
@@ -27,13 +26,7 @@ def outputs(x):
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Trace:
-    path = tmp_path / "spectrum_of.py"
-    path.write_text(MODULE, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = module_from(tmp_path / "spectrum_of.py", MODULE)
     made = Trace()
     traced(module.outputs, made)(x=torch.arange(1.0, 6.0, dtype=torch.float64))
     return made

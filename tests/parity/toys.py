@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,6 +18,17 @@ from parity.sides.interface import Tree
 from parity.tasks.synthetic import synthetic_continuous
 
 CONTEXT = Context(task=synthetic_continuous())
+
+
+def module_from(path: Path, text: str) -> ModuleType:
+    """The module that a file with this text is; the file is written."""
+    path.write_text(text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Toy:
