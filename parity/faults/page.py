@@ -24,16 +24,18 @@ Faults are planted, one at a time, in copies of GGFM; every component that could
   ([`rewrites.toml`](../parity/faults/rewrites.toml)).
 
 ```sh
-parity faults                          # the catalogue; goes on where it was
-parity faults --diagnose               # and whether the diagnosis points at the planted line
-parity faults --mutants 200 --seed 0   # needs: pip install -e '.[faults]'
-parity faults --rewrites --seeds 0-3
-parity faults --stability              # in any order, in parallel, with more threads, without AVX: the same verdicts
+results="--out docs/faults.jsonl --time-limit 500"
+parity faults $results                          # the catalogue; goes on where it was
+parity faults $results --diagnose               # and whether the diagnosis points at the planted line
+parity faults $results --mutants 200 --seed 0   # needs: pip install -e '.[faults]'
+parity faults $results --rewrites --seeds 0-3
+parity faults $results --stability              # any order, in parallel, more threads, without AVX: the same verdicts
 parity faults --id q-sample-variance --diagnose
-parity faults --page docs/faults.md    # this page, from what the results hold
+parity faults $results --page docs/faults.md    # this page, from what the results hold
 ```
 
-This page is written by the last of them.
+This page is written by the last of them, from [`faults.jsonl`](faults.jsonl): a row for each change and its verdicts.
+What is in there is not run again while the sources that it depends on are as they were.
 
 What a fault of the catalogue showed about the suite was fixed in the suite, the diagnosis included: its rate on faults
 is that of what it was made with, the one on a sample of mutants (`--mutants 60 --diagnose`) that of changes it was not.

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -246,6 +247,15 @@ def test_the_command_lists_what_it_does_not_know_and_writes_its_page(tmp_path, c
     assert "1 of 1 results are of other sources or conditions than now" in written.read_text()
     (tmp_path / "other.jsonl").write_text("{}\n")
     assert main(["faults", "--page", str(written), "--out", str(tmp_path / "other.jsonl")]) == 2
+
+
+def test_the_page_in_the_docs_shows_the_results_beside_it(tmp_path):
+    docs, drawn = Path(__file__).parents[2] / "docs", tmp_path / "faults.md"
+    options = ["--task", "Synthetic8-v0", "--out", str(docs / "faults.jsonl"), "--page", str(drawn)]
+    assert main(["faults", *options]) == 0
+    _, _, stands = (docs / "faults.md").read_text().partition("## Rates")
+    _, _, now = drawn.read_text().partition("## Rates")
+    assert stands == now
 
 
 def test_stability_compares_every_condition_with_the_first_and_a_killed_run_goes_on(tmp_path, monkeypatch):

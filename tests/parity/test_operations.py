@@ -303,6 +303,18 @@ def test_outside_the_main_thread_the_traces_decide_alone(tmp_path: Path) -> None
     assert "in place of" not in found[0]["sentence"]
 
 
+def test_a_change_that_is_tried_starts_no_search_of_its_own(tmp_path: Path) -> None:
+    right, wrong = FAULTS["a missing factor 2"]
+    sides = [_side(_module(tmp_path, text)) for text in (REFERENCE, CANDIDATE.replace(right, wrong))]
+    with guarded(60.0), guarded(60.0):
+        within = locate(FORWARD, PARAMS, *sides, CONTEXT)
+    after = locate(FORWARD, PARAMS, *sides, CONTEXT)
+    assert within is not None
+    assert after is not None
+    assert "in place of" not in within["sentence"]
+    assert "in place of" in after["sentence"]
+
+
 def test_the_input_is_made_as_small_as_it_still_fails(tmp_path: Path) -> None:
     right, wrong = FAULTS["a missing factor 2"]
     sides: Callable[[str], Any] = lambda text: _side(_module(tmp_path, text))  # noqa: E731

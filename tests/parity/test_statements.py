@@ -134,6 +134,15 @@ def test_a_statement_that_is_lacking_or_elsewhere_is_found(tmp_path: Path, fault
     assert "both sides agree on all of 3 inputs" in point["why"]
 
 
+@pytest.mark.parametrize("name", ["main", "test_forward", "tests"])
+def test_what_tools_and_people_start_is_not_called(tmp_path: Path, name: str) -> None:
+    entry = f"\nCALLS = []\n\ndef {name}():\n    CALLS.append(forward)\n"
+    wrong = _CANDIDATE.replace("(k + 1) % 2", "(k + 5) % 3") + entry
+    side = _side(tmp_path, wrong)
+    locate(_COMPONENT, _PARAMS, _side(tmp_path, _REFERENCE), side, _CONTEXT, seconds=5)
+    assert side.running.__globals__["CALLS"] == []
+
+
 def test_a_change_is_held_to_an_input_that_takes_far_longer_than_the_failing_one(tmp_path: Path) -> None:
     slow = "    import time\n    time.sleep(1.5 if len(x) == 9 else 0.0)\n    when ="
     text = _CANDIDATE.replace("    when =", slow).replace("(k + 1) % 2", "k % 2")

@@ -18,7 +18,7 @@ from typing import Any
 
 from parity.diagnosis.site import is_own_file
 
-__all__ = ["CannotGraft", "Grafter", "TooLong", "definition_at", "guarded"]
+__all__ = ["CannotGraft", "Grafter", "TooLong", "definition_at", "guarded", "is_guarded"]
 
 _WRITING = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.", "pty.", "ftplib.", "smtplib.", "urllib.")
 """Audit events by which code could change something outside of its own process."""
@@ -156,15 +156,20 @@ def guarded(seconds: float) -> Iterator[None]:
     previous = signal.signal(signal.SIGALRM, stop)
     started = time.monotonic()
     remaining = signal.setitimer(signal.ITIMER_REAL, seconds)[0]
-    _Guard.thread = threading.get_ident()
+    outer, _Guard.thread = _Guard.thread, threading.get_ident()
     try:
         yield
     finally:
-        _Guard.thread = None
+        _Guard.thread = outer
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
         if remaining:  # somebody else's alarm, which was not to wait for this
             signal.setitimer(signal.ITIMER_REAL, max(remaining - (time.monotonic() - started), 1e-6))
+
+
+def is_guarded() -> bool:
+    """Whether what runs in this thread is a change that is tried."""
+    return _Guard.thread == threading.get_ident()
 
 
 class _Guard:
@@ -177,7 +182,7 @@ def _install() -> None:
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if _Guard.thread is None or threading.get_ident() != _Guard.thread:
+    if not is_guarded():
         return
     opens = event == "open" and bool(set(arguments[1] or "") & set("wax+") or (arguments[2] or 0) & _CHANGES)
     if opens or (event.startswith(_WRITING) and event not in _HARMLESS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +21,9 @@ __all__ = ["Kinds", "Scope", "around", "scope_of", "statement_at"]
 
 Kinds = Mapping[tuple[str, str], Mapping[str, str]]
 """By file and function, what kind of thing each local name held."""
+
+_STARTED = re.compile("main$|tests?(_|$)").match
+"""Names of functions that tools and people start, and that no function lacks a call of."""
 
 _FILES = 100
 """Files of a folder that are read for the switches of their functions and the fields of their classes."""
@@ -48,7 +52,7 @@ class Scope:
     """Of a class of the file or its neighbours, the names that its body declares."""
 
     uncalled: frozenset[str]
-    """Functions of the file that none of its folder mentions."""
+    """Functions of the file that none of its folder mentions, without those that tools and people start."""
 
     methods: Mapping[str, frozenset[str]]
     """By the name of a method of the folder's classes, those of the same class."""
@@ -142,7 +146,7 @@ def _uncalled(path: str) -> frozenset[str]:
     nodes = [*_beside(path)]
     mentioned = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     mentioned |= {node.id for node in nodes if isinstance(node, ast.Name)}
-    return _functions(tree_of(path)) - mentioned
+    return frozenset(name for name in _functions(tree_of(path)) - mentioned if not _STARTED(name))
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from torch import Tensor
 from parity.comparator import same_bits
 from parity.diagnosis.repair.blocks import block_edits
 from parity.diagnosis.repair.edits import edits, terms, wrappings
-from parity.diagnosis.repair.graft import Grafter, TooLong, guarded
+from parity.diagnosis.repair.graft import Grafter, TooLong, guarded, is_guarded
 from parity.diagnosis.repair.scope import Kinds, Scope, around, scope_of, statement_at
 from parity.diagnosis.repair.tree import Edit
 from parity.diagnosis.repair.trial import Trial, Trials
@@ -120,10 +120,10 @@ def search_repair(
 
     `trials`: the input that fails now, and others. `tiers`: lines to try, most suspicious first, those accused outright
     in the first. `others`, by path and number of a line: how many other components run it; it comes the later. Nothing
-    is tried if it agrees as it is, or outside a process's main thread, where a change that never ends could not be
-    stopped.
+    is tried if it agrees as it is, within a change that is tried (which may call anything, a search as well), or
+    outside a process's main thread, where a change that never ends could not be stopped.
     """
-    if trials.first is None or threading.current_thread() is not threading.main_thread():
+    if trials.first is None or is_guarded() or threading.current_thread() is not threading.main_thread():
         return Search(None, 0, "all tried")
     end, latest = time.thread_time() + seconds, time.monotonic() + _PATIENCE * seconds
     attempt = _Attempt(trials, trials.first)
