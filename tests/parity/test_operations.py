@@ -303,6 +303,14 @@ def test_outside_the_main_thread_the_traces_decide_alone(tmp_path: Path) -> None
     assert "in place of" not in found[0]["sentence"]
 
 
+def test_a_changed_line_that_would_end_the_program_ends_no_search(tmp_path: Path) -> None:
+    ends = "    if len(x_t) > 300:\n        raise SystemExit(3)\n    without = x_t"
+    right, wrong = "return torch.addcmul(away, deviation, noise)", "return torch.sin(noise) * 3.7"
+    found = _locate(tmp_path, CANDIDATE.replace("    without = x_t", ends).replace(right, wrong))
+    assert found is not None
+    assert re.search(r"of \d+ small changes .* \((all|enough) tried\)", found["sentence"])
+
+
 def test_a_change_that_is_tried_starts_no_search_of_its_own(tmp_path: Path) -> None:
     right, wrong = FAULTS["a missing factor 2"]
     sides = [_side(_module(tmp_path, text)) for text in (REFERENCE, CANDIDATE.replace(right, wrong))]

@@ -205,7 +205,7 @@ class _Attempt:
                 guarded(max(1.0, self._limits[trial])),
             ):
                 return trial.agrees()
-        except (Exception, TooLong):  # noqa: BLE001 - whatever changed code makes of itself: it does not agree
+        except (Exception, SystemExit, TooLong):  # noqa: BLE001 - whatever changed code makes of itself
             return False
 
 
