@@ -12,7 +12,7 @@ that makes something unknown out of what is known, or right, is where the sides 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,15 +46,19 @@ class Parting:
 
 @dataclass(eq=False)
 class Unknown:
-    """What one side has and the other lacks. `whole`: values are looked up as they stand, not number by number."""
+    """What one side has and the other lacks. `whole`: values are looked up as they stand, not number by number.
+
+    `agreed`: outputs that agree; what leads to them is right, however far rounding was carried on the way.
+    """
 
     own: Traced
     other: Traced
     whole: bool = False
+    agreed: Sequence[Value] = ()
 
     def __post_init__(self) -> None:
         self._known: dict[str, Mask] = {}
-        self._right: dict[str, Mask] = {}
+        self._right: dict[str, Mask] = {value.digest: self._telling(value) for value in self.agreed}
         for event in reversed(self.own.trace.events):
             for output in event.outputs:
                 right = ~self.numbers(output) & self._telling(output) | self._right.get(output.digest, False)

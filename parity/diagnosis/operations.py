@@ -138,10 +138,14 @@ def _where_they_part(
     ref_trace, cand_trace = traces
     if not _leaves(ref_trace, names) and not _leaves(cand_trace, names):
         return _Found()  # what differs holds no numbers
+
+    def agreed(trace: Trace) -> list[Value]:
+        return _leaves(trace, [name for name in trace.outputs if name not in names])
+
     left = Traced(ref_trace, _moved_traces(component, reference, trial, (), ref_trace))
     right = Traced(cand_trace, _moved_traces(component, candidate, trial, replay, cand_trace))
     for whole in (False, True):
-        theirs, mine = Unknown(left, right, whole), Unknown(right, left, whole)
+        theirs, mine = Unknown(left, right, whole, agreed(ref_trace)), Unknown(right, left, whole, agreed(cand_trace))
         there = parting(theirs, _leaves(ref_trace, names))
         here = parting(mine, _leaves(cand_trace, names))
         if here is not None or there is not None:

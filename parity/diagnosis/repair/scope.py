@@ -63,6 +63,11 @@ class Scope:
     flags: Mapping[str, tuple[ast.keyword, ...]]
     """Of a function of the file or its neighbours, its switches, each the other way round than by default."""
 
+    @property
+    def smells(self) -> bool:
+        """Whether the function or its object leaves unread what it has; a setting may be read elsewhere."""
+        return any("[" not in name for name in self.unread)
+
 
 def scope_of(site: Site, kinds: Kinds, words: Vocabulary) -> Scope:
     """The scope of the function around a line."""
@@ -179,10 +184,12 @@ def _unread_keys(path: str, used: frozenset[str]) -> tuple[str, ...]:
     words = Counter(str(node.value) for node in nodes if _is_word(node))
     tables = [{str(key.value) for key in node.keys if _is_word(key)} for node in nodes if isinstance(node, ast.Dict)]
     keys = set().union(*(table for table in tables if table & used))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    together = [{str(inner.value) for inner in ast.walk(node) if _is_word(inner)} for node in functions]
 
     def in_parts(key: str) -> bool:
         section, _, name = key.rpartition(".")
-        return section in words or (f"{section}." in words and name in words)
+        return section in words or any(f"{section}." in some and name in some for some in together)
 
     return tuple(sorted(key for key in keys if words[key] == 1 and not in_parts(key)))
 

@@ -20,6 +20,7 @@ from parity.diagnosis.repair.blocks import block_edits
 from parity.diagnosis.repair.edits import edits, terms, wrappings
 from parity.diagnosis.repair.graft import Grafter, TooLong, guarded, is_guarded
 from parity.diagnosis.repair.scope import Kinds, Scope, around, scope_of, statement_at
+from parity.diagnosis.repair.telling import has_telling, is_telling
 from parity.diagnosis.repair.tree import Edit
 from parity.diagnosis.repair.trial import Trial, Trials
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
@@ -51,6 +52,9 @@ _BLOCKS = 1
 
 _SMELLS = 2
 """How far back lines stand at most whose function does not read what it is given."""
+
+_CLEARED = 3
+"""Other components that run a line, more of which clear it no further."""
 
 _LIMIT = 10
 """Times the seconds that the candidate takes as it is, after which a change of it is broken off."""
@@ -143,12 +147,18 @@ def search_repair(
             likely = likely or change.edit.rank < _UNLIKELY
     if not found:
         return Search(None, attempt.count, ended)
+    cleared = others or Counter()
     accused = {(site.path, site.function) for site in tiers[0]}
     best = min(
         (change for _, change in found),
-        key=lambda change: (change.edit.rank, (change.path, change.function) not in accused, change.edit.size),
+        key=lambda change: (
+            change.edit.rank,
+            min(cleared[change.path, change.edit.line], _CLEARED),
+            (change.path, change.function) not in accused,
+            change.edit.size,
+        ),
     )
-    site = site_at(best.path, best.edit.line, best.function)
+    site = site_at(best.path, best.edit.first_line, best.function)
     return Search(Repair(site, best.edit.before, best.edit.after, 1 + len(trials.others)), attempt.count, "found")
 
 
@@ -235,10 +245,13 @@ def _in_order(
             if statement is not None and (site.path, statement.lineno) not in seen:
                 seen.add((site.path, statement.lineno))
                 scope = scope_of(site, kinds, words)
-                late = min(distance, _SMELLS) if scope.unread else distance
+                late = min(distance, _SMELLS) if scope.smells else distance
                 if others and distance:
-                    late = max(1, late - 2 + 2 * min(others[site.path, site.line], 3))
+                    late = max(1, late - 2 + 2 * min(others[site.path, site.line], _CLEARED))
                 lines.append((late, _Line(site, statement, scope)))
+    for _, line in lines:
+        for edit in line.telling:
+            yield Change(line.site.path, line.site.function, line.statement.lineno, edit)
     for block in range(len(tiers) + 4 + _LATEST):
         for distance, line in lines:
             for edit in line.changes(block - distance):
@@ -263,6 +276,13 @@ class _Line:
             yield from block_edits(tree_of(self.site.path), self.statement, self.scope)
         if late == _LATEST:
             yield from terms(self.statement, self.scope)
+
+    @cached_property
+    def telling(self) -> list[Edit]:
+        """Those that what is written speaks for, wherever it stands: number for number, setting for constant."""
+        if not has_telling(self.statement, self.scope):
+            return []
+        return [edit for edit in self._by_rank.get(0, ()) if is_telling(edit, self.scope)]
 
     @cached_property
     def _by_rank(self) -> dict[int, list[Edit]]:

@@ -47,6 +47,16 @@ class Edit:
         blocks = SequenceMatcher(None, self.before, self.after, autojunk=False).get_matching_blocks()
         return len(self.before) + len(self.after) - 2 * sum(block.size for block in blocks)
 
+    @property
+    def first_line(self) -> int:
+        """Where it can be read: of a call over several lines, where the first argument is another one."""
+        if isinstance(self.was, ast.Call) and isinstance(self.becomes, ast.Call):
+            given, then = ([*c.args, *(k.value for k in c.keywords)] for c in (self.was, self.becomes))
+            if ast.dump(self.was.func) == ast.dump(self.becomes.func):
+                changed = (old.lineno for old, new in zip(given, then, strict=False) if ast.dump(old) != ast.dump(new))
+                return next(changed, self.line)
+        return self.line
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The tree with the change in it, for as long as the context lasts."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,9 +12,10 @@ import torch
 from parity.comparator import Runs, compare_leaf
 from parity.components.base import start_seed
 from parity.draws import Draw, handovers
-from parity.judge import side_effects
+from parity.judge import compare_with_spread, side_effects
 from parity.outcome import Outcome, run
-from parity.sides.interface import Side
+from parity.policy import EPS64
+from parity.sides.interface import Side, Tree
 
 if TYPE_CHECKING:
     from parity.components.base import Component, Context
@@ -24,7 +25,10 @@ __all__ = ["Trial", "Trials", "open_trial", "trials"]
 _MOST_INPUTS = 6
 
 _SPREAD = 2
-"""Runs of the reference moved within rounding, from which its own float32 error is estimated."""
+"""Runs of the reference moved within rounding, from which its own float32 error is estimated at first."""
+
+_HOPELESS = 1e4
+"""Excess over the tolerance that more of them, which the judge asks for as well, cannot explain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,12 @@ class Trial:
     low: Outcome
     """In the session's precision."""
 
-    spread: tuple[Any, ...]
+    spread: int
+    moved: tuple[Callable[[int], Tree], Callable[[int], Tree]]
+    """The reference's trees on inputs that rounding cannot tell from this one, in the session's precision and in
+    float64, by number. The first `spread` of the former are always looked at, more where little is lacking.
+    """
+
     forced: bool
     single: torch.dtype | None = None
     """A precision that the candidate is judged in as well, where float64 agrees as it is."""
@@ -73,7 +82,8 @@ class Trial:
 
     def differing(self, outcome: Outcome) -> list[str]:
         """Names of the outputs that differ from the reference's by more than rounding explains."""
-        return list(self._differing(outcome))
+        far, near = self._apart(outcome)
+        return [*far, *(name for name in near if not self._by_rounding(outcome, [name]))]
 
     def run(self, *, record: bool = False, replay: Sequence[Draw] = (), dtype: torch.dtype = torch.float64) -> Outcome:
         """The candidate's run."""
@@ -85,7 +95,7 @@ class Trial:
         own = self.run(dtype=precision)
         self.last[:] = [own]
         ref = self.reference.tree
-        runs = Runs(self.low.tree, own.tree, ref, ref, self.spread)
+        runs = Runs(self.low.tree, own.tree, ref, ref, self._spread)
         named = own.error is None and own.tree.keys() == ref.keys()
         return named and all(compare_leaf(name, runs, self.component.policy).verdict.agrees for name in ref)
 
@@ -94,16 +104,37 @@ class Trial:
             outcome.error is None
             and (self.forced or outcome.generators == self.reference.generators)
             and not side_effects(self.reference, outcome)
-            and next(self._differing(outcome), None) is None
+            and self._agree(outcome)
         )
 
-    def _differing(self, outcome: Outcome) -> Iterator[str]:
+    def _agree(self, outcome: Outcome) -> bool:
+        far, near = self._apart(outcome, first=True)
+        return not far and (not near or self._by_rounding(outcome, near))
+
+    @cached_property
+    def _spread(self) -> tuple[Tree, ...]:
+        return tuple(self.moved[0](k) for k in range(self.spread))
+
+    def _apart(self, outcome: Outcome, *, first: bool = False) -> tuple[list[str], list[str]]:
+        """Outputs that differ by more than rounding can explain, and those by so little that it may; or the first."""
         ref, low = self.reference.tree, self.low.tree
-        runs = Runs(low, low, ref, outcome.tree, self.spread)  # only float64 is judged, by what float32 errs
-        yield from (name for name in outcome.tree if name not in ref)
+        runs = Runs(low, low, ref, outcome.tree, self._spread)  # only float64 is judged, by what float32 errs
+        far = [name for name in outcome.tree if name not in ref]
+        near: list[str] = []
         for name in ref:
-            if name not in outcome.tree or not compare_leaf(name, runs, self.component.policy).verdict.agrees:
-                yield name
+            if first and far:
+                break
+            leaf = compare_leaf(name, runs, self.component.policy) if name in outcome.tree else None
+            if leaf is None or not leaf.verdict.agrees:
+                (near if leaf is not None and 1 < leaf.used < _HOPELESS else far).append(name)
+        return far, near
+
+    def _by_rounding(self, outcome: Outcome, names: Sequence[str]) -> bool:
+        """Whether the judge, which looks at more of the reference's own runs, takes a difference for rounding."""
+        low, ref, own = ({name: one.tree[name] for name in names} for one in (self.low, self.reference, outcome))
+        runs = Runs(low, low, ref, own, self._spread)
+        _, leaves = compare_with_spread(runs, self.component.policy, *self.moved)
+        return all(leaf.verdict.agrees for leaf in leaves)
 
 
 def open_trial(
@@ -121,10 +152,13 @@ def open_trial(
     inputs, seed = component.build(params, ctx), start_seed(params)
     execute = partial(run, component.bind(reference), inputs, seed=seed, device=ctx.device)
     low = execute(dtype=ctx.dtype)
-    moved = () if low.error else tuple(execute(dtype=ctx.dtype, nudge=k).tree for k in range(spread))
     truth = execute(dtype=torch.float64, record=forced)
+    moved = (
+        cache(lambda k: execute(dtype=ctx.dtype, nudge=k).tree),
+        cache(lambda k: execute(dtype=torch.float64, nudge=k, unit=EPS64).tree),
+    )
     precision = ctx.dtype if single else None
-    return Trial(component, inputs, seed, ctx.device, candidate, truth, low, moved, forced, precision)
+    return Trial(component, inputs, seed, ctx.device, candidate, truth, low, spread, moved, forced, precision)
 
 
 @dataclass(frozen=True, eq=False)
