@@ -1,0 +1,89 @@
+"""What a repair is held to, which changes come first, and which line of a change is named."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from parity.diagnosis.repair.scope import scope_of, statement_at
+from parity.diagnosis.repair.search import _in_order
+from parity.diagnosis.repair.telling import has_telling
+from parity.diagnosis.repair.tree import parts
+from parity.diagnosis.repair.trial import open_trial
+from parity.diagnosis.repair.vocabulary import vocabulary
+from parity.diagnosis.site import Site, site_at
+from parity.judge import judge
+from tests.parity.toys import CONTEXT, Toy, component
+
+_PARAMS = {"n": 30, "seed": 0}
+
+
+def _root_of_what_cancels(x: torch.Tensor) -> torch.Tensor:
+    return (x / 49.0 * 49.0 - x).abs().sqrt()
+
+
+def test_a_trial_takes_for_rounding_what_the_judge_takes_for_it() -> None:
+    reference = Toy("reference", _root_of_what_cancels)
+    for change, agrees in ((lambda x: x * 0.0, True), (lambda x: x * 1e-4, False)):
+        candidate = Toy("candidate", change)
+        trial = open_trial(component(), _PARAMS, reference, candidate, CONTEXT, forced=False)
+        assert judge(component(), _PARAMS, reference, candidate, CONTEXT).agrees is agrees
+        assert trial.agrees() is agrees
+        assert trial.differing(trial.last[0]) == ([] if agrees else ["y"])
+
+
+def _sites(path: Path, text: str, function: str) -> list[Site]:
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    return [site_at(str(path), line, function) for line in range(2, text.count("\n") + 1)]
+
+
+def _changes(folder: Path, reference: str, candidate: str) -> list[tuple[int, str, str]]:
+    """Line, before and after of the changes in order; every line of the candidate is as suspicious as any."""
+    theirs = _sites(folder / "theirs" / "forward.py", reference, "forward")
+    mine = _sites(folder / "mine" / "forward.py", candidate, "forward")
+    order = _in_order([[], mine], vocabulary(theirs, mine), {}, Counter())
+    return [(change.edit.line, change.edit.before, change.edit.after) for change in order]
+
+
+def test_a_number_near_one_that_only_the_reference_has_is_exchanged_first(tmp_path: Path) -> None:
+    right = "def forward(x):\n    y = 2.0 * x + 5.0\n    return y * 340.90985\n"
+    changes = _changes(tmp_path, right, right.replace("340.90985", "340.90955"))
+    assert changes[0] == (3, "340.90955", "340.90985")
+    assert changes[1][0] == 2
+
+
+def test_a_setting_that_nothing_reads_takes_a_constants_place_first(tmp_path: Path) -> None:
+    right = 'def forward(x, s):\n    y = 2.0 * x + s["a.shift"]\n    return y * s["a.scale"]\n'
+    table = 'DEFAULTS = {"a.shift": 1.0, "a.scale": 2.0}\n'
+    wrong = right.replace('s["a.scale"]', "0.8") + table
+    changes = _changes(tmp_path, right + table, wrong)
+    assert (3, "0.8", "s['a.scale']") in changes[:2]
+    assert (2, "2.0", "s['a.scale']") not in _changes(tmp_path / "both", right + table, right + table)
+
+
+def test_where_nothing_is_written_otherwise_no_change_comes_first(tmp_path: Path) -> None:
+    text = "def forward(x):\n    return 2.0 * x + 5.0\n"
+    (site,) = _sites(tmp_path / "same" / "forward.py", text, "forward")
+    statement = statement_at(site)
+    assert statement is not None
+    assert not has_telling(statement, scope_of(site, {}, vocabulary([site], [site])))
+
+
+def test_of_a_call_over_several_lines_the_argument_that_changes_is_named() -> None:
+    statement = ast.parse("y = sample(\n    bridge,\n    low,\n    high,\n    clip=True,\n)\n").body[0]
+    (call,) = (part for part in parts(statement) if isinstance(part.node, ast.Call))
+    assert isinstance(call.node, ast.Call)
+
+    def line(*arguments: Any, clip: bool = True) -> int:
+        given = [ast.Name(name, ast.Load()) for name in arguments]
+        keywords = [ast.keyword("clip", ast.Constant(clip))]
+        return call.into(ast.Call(call.node.func, given, keywords)).first_line  # type: ignore[attr-defined]
+
+    assert line("bridge", "high", "low") == 3
+    assert line("bridge", "low", "high", clip=False) == 5
+    assert line("bridge", "low", "high") == 1
