@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from parity.diagnosis.site import Site, call_chain, call_site, is_own, site_at
@@ -119,7 +119,8 @@ class _Operations(TorchDispatchMode):
         constants = [float(leaf) for leaf in leaves if isinstance(leaf, float | int) and not isinstance(leaf, bool)]
         name = func._schema.name.removeprefix("aten::")
         if "empty" in name:
-            return result  # memory that nobody has written yet holds no numbers
+            _clear(result)
+            return result
         written = [argument for argument in _written(func, args, kwargs) if argument is not result]
         made = _values([t for t in [*tree_leaves(result), *written] if isinstance(t, Tensor)])
         self._trace.add(name, inputs, list(dict.fromkeys(made)), constants, self._chain() if self._trace.sites else ())
@@ -134,6 +135,16 @@ class _Operations(TorchDispatchMode):
         chain = call_chain()
         self._forward.setdefault(torch._C._autograd._get_sequence_nr() - 1, chain)
         return chain
+
+
+def _clear(unwritten: Any) -> None:
+    """Zeros, which tell nothing, in memory that nobody has written: what lay there before would be taken for numbers
+    of this side, by chance other ones in every run.
+    """
+    with _disable_current_modes(), torch.no_grad():
+        for tensor in tree_leaves(unwritten):
+            if isinstance(tensor, Tensor) and tensor.device.type != "meta":
+                tensor.zero_()
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
