@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import random
 import warnings
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from parity.components.base import Component
 
 __all__ = ["Outcome", "cast", "execute", "run", "settings_kept"]
+
+_NO_TASK = (int, float, str, bytes, type(None))
+"""What is no task, told at once: to ask whether something has all of a task's attributes takes long."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Outcome:
 
 def cast(value: Any, *, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Any:
     """A deep copy of nested inputs with every floating tensor, bridge and task in `dtype` (None: unchanged)."""
+    if isinstance(value, _NO_TASK):
+        return value
     if isinstance(value, Tensor):
         target = dtype if value.is_floating_point() else None
         return value.detach().to(device=device or value.device, dtype=target or value.dtype, copy=True)
@@ -158,7 +164,8 @@ def _tensors(value: Any, name: str = "") -> dict[str, Tensor]:
 
 def _tasks(inputs: Mapping[str, Any]) -> dict[str, str]:
     """A digest of what each task among the inputs holds at present."""
-    tasks = {name: value.x for name, value in inputs.items() if isinstance(value, Task)}
+    others = {name: value for name, value in inputs.items() if not isinstance(value, (*_NO_TASK, Tensor))}
+    tasks = {name: value.x for name, value in others.items() if isinstance(value, Task)}
     shown = {name: f"{x.shape} {x.dtype} ".encode() + np.ascontiguousarray(x).tobytes() for name, x in tasks.items()}
     return {name: hashlib.blake2b(content, digest_size=16).hexdigest() for name, content in shown.items()}
 
@@ -173,7 +180,7 @@ def _isolated(seed: int) -> Iterator[None]:
     cuda = _cuda_states()
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    _seed_torch(seed)
     try:
         yield
     finally:
@@ -182,6 +189,19 @@ def _isolated(seed: int) -> Iterator[None]:
         torch.set_rng_state(torch_state)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
+
+
+def _seed_torch(seed: int) -> None:
+    """`torch.manual_seed`; where there is no accelerator, without what it does to remember seeds for one."""
+    if _has_accelerator():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
+@functools.cache
+def _has_accelerator() -> bool:
+    return torch.accelerator.is_available()
 
 
 def _cuda_states() -> list[Tensor]:
@@ -226,5 +246,6 @@ def _restore_globals(before: Mapping[str, Any]) -> None:
     torch.set_grad_enabled(before["gradient mode"])
     if torch.get_num_threads() != before["threads"]:
         torch.set_num_threads(before["threads"])
-    torch.use_deterministic_algorithms(before["deterministic algorithms"])
+    if torch.are_deterministic_algorithms_enabled() != before["deterministic algorithms"]:
+        torch.use_deterministic_algorithms(before["deterministic algorithms"])
     np.seterr(**dict(before["NumPy error state"]))

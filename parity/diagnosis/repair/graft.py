@@ -56,12 +56,13 @@ class Grafter:
 
     def __init__(self) -> None:
         self._functions: dict[str, list[FunctionType]] = {}
-        self._caches: list[Any] = []
+        caches: list[Any] = []
         for thing in gc.get_objects():
             if type(thing) is FunctionType:  # isinstance would wake up modules that load on first touch
                 self._functions.setdefault(thing.__code__.co_filename, []).append(thing)
             elif type(thing) is functools._lru_cache_wrapper:
-                self._caches.append(thing)
+                caches.append(thing)
+        self._caches = [(cache, _file_of(cache)) for cache in caches]
 
     @contextmanager
     def grafted(self, path: str, tree: ast.Module, line: int) -> Iterator[None]:
@@ -81,7 +82,7 @@ class Grafter:
         except (SyntaxError, ValueError, TypeError) as error:
             raise CannotGraft(str(error)) from error
         lent: list[tuple[FunctionType, CodeType]] = []
-        caches = [cache for cache in self._caches if _file_of(cache) == path]
+        caches = [cache for cache, file in self._caches if file == path]
         try:
             for function in self._functions.get(path, ()):
                 old = function.__code__
@@ -109,7 +110,7 @@ class Grafter:
         old = module[name]
         with guarded(_TO_DEFINE):
             new = eval(compile(ast.Expression(value), path, "eval", dont_inherit=True), module)
-        caches = [cache for cache in self._caches if is_own_file(_file_of(cache))]
+        caches = [cache for cache, file in self._caches if is_own_file(file)]
         imported = [space for space in map(vars, _modules()) if space is not module and space.get(name) is old]
         holders = [module, *imported]
         try:

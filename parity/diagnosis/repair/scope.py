@@ -6,7 +6,7 @@ import ast
 import builtins
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -198,11 +198,18 @@ def _is_word(node: ast.AST | None) -> TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def _beside(path: str) -> Iterator[ast.AST]:
-    """The syntax trees of a file's folder."""
-    for file in sorted(Path(path).parent.glob("*.py"))[:_FILES]:
+def _beside(path: str) -> tuple[ast.AST, ...]:
+    """What the syntax trees of a file's folder consist of."""
+    return _within(Path(path).parent)
+
+
+@lru_cache(maxsize=16)
+def _within(folder: Path) -> tuple[ast.AST, ...]:
+    nodes: list[ast.AST] = []
+    for file in sorted(folder.glob("*.py"))[:_FILES]:
         with suppress(SyntaxError, ValueError, OSError):
-            yield from ast.walk(tree_of(str(file)))
+            nodes += ast.walk(tree_of(str(file)))
+    return tuple(nodes)
 
 
 @lru_cache(maxsize=256)
@@ -238,5 +245,9 @@ def _unread(site: Site) -> tuple[str, ...]:
 
 
 def _functions_around(site: Site) -> list[ast.FunctionDef]:
-    functions = [node for node in ast.walk(tree_of(site.path)) if isinstance(node, ast.FunctionDef)]
-    return [f for f in functions if f.lineno <= site.line <= (f.end_lineno or f.lineno)]
+    return [f for f in _all_functions(site.path) if f.lineno <= site.line <= (f.end_lineno or f.lineno)]
+
+
+@lru_cache(maxsize=256)
+def _all_functions(path: str) -> tuple[ast.FunctionDef, ...]:
+    return tuple(node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef))
