@@ -22,12 +22,12 @@ from parity.diagnosis.slack import Traced
 from parity.diagnosis.trace import Event
 from parity.diagnosis.values import Value, is_simple
 
-__all__ = ["MOVES", "Mask", "Parting", "Unknown", "parting", "reach"]
+__all__ = ["Mask", "Parting", "Unknown", "moves", "parting", "reach"]
 
 Mask = NDArray[np.bool_]
 """Which numbers of a value are meant."""
 
-MOVES = {
+_MOVES = {
     "index", "gather", "select", "slice", "view", "_unsafe_view", "reshape", "expand", "unsqueeze", "squeeze", "t",
     "transpose", "permute", "_to_copy", "clone", "detach", "alias", "index_select", "copy_", "lift_fresh", "unbind",
     "cat", "stack", "repeat", "split", "chunk", "masked_select", "where", "flip", "diagonal", "take_along_dim", "sort",
@@ -138,11 +138,21 @@ def reach(event: Event, output: Value, mask: Mask) -> list[tuple[Value, Mask]]:
     return [(value, _came_from(event, output, mask, value)) for value in event.inputs]
 
 
+def moves(event: Event, output: Value, value: Value) -> bool:
+    """Whether an operation carries the numbers of an operand to where they stand in an output."""
+    return event.operation in _MOVES and not _ranks(event, output, value)
+
+
+def _ranks(event: Event, output: Value, value: Value) -> bool:
+    """Whether an output holds the places of what was sorted: made of all of it, and none of its numbers."""
+    return event.operation == "sort" and output.exact and not value.exact
+
+
 def _came_from(event: Event, output: Value, mask: Mask, value: Value) -> Mask:
     everything = np.ones(len(value.numbers), dtype=bool)
-    if value.exact and not output.exact:
+    if (value.exact and not output.exact) or _ranks(event, output, value):
         return everything
-    if event.operation in MOVES:
+    if moves(event, output, value):
         from_here = np.isin(value.numbers, output.numbers[mask])
         return from_here if from_here.any() else np.zeros(len(value.numbers), dtype=bool)
     if output.sampled or value.sampled:

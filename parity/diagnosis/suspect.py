@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 import numpy as np
-from numpy.typing import NDArray
 
-from parity.diagnosis.culprit import MOVES, Mask, Parting, Unknown, reach
+from parity.diagnosis.culprit import Parting, Unknown, moves, reach
+from parity.diagnosis.operands import Operand, differing_operands
 from parity.diagnosis.site import Site
 from parity.diagnosis.trace import Call, Event
 from parity.diagnosis.values import Value, is_simple
@@ -30,9 +30,6 @@ leave more than half of a short line standing, another formula seldom does. It o
 _SAME_CONSTANT = 1e-12
 """A number of the text and what is computed with differ by at most one rounding, as in 1 - 0.995."""
 
-_SAME_OPERAND = 1e-11
-"""Operands of both sides went through some roundings of float64 before; a difference in what is meant is far larger."""
-
 
 @dataclass(frozen=True)
 class Blame:
@@ -41,23 +38,6 @@ class Blame:
     site: Site
     why: str
     reference: Event | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Operand:
-    """One operand of an operation: the value, and which of its numbers are meant."""
-
-    value: Value
-    mask: Mask
-
-    @property
-    def numbers(self) -> NDArray[np.float64]:
-        """The numbers that are meant."""
-        return self.value.numbers[self.mask]
-
-    def __str__(self) -> str:
-        shown = ", ".join(f"{number:.6g}" for number in self.numbers[:3])
-        return shown + (", ..." if len(self.numbers) > 3 else "")
 
 
 def counterpart(parting: Parting, theirs: Unknown) -> Event | None:
@@ -75,7 +55,7 @@ def counterpart(parting: Parting, theirs: Unknown) -> Event | None:
         likeness = _resemblance(event, other)
         if output is None or (len(event.inputs) < 2 and likeness < _RESEMBLES):
             continue
-        alike, differing = _operands(parting, Parting(other, output, theirs.wrong(output)))
+        alike, differing = differing_operands(parting, Parting(other, output, theirs.wrong(output)))
         if differing is not None and (alike or likeness >= _RESEMBLES):
             fit.append((likeness, other.index, other))
     return max(fit, key=lambda one: (one[0], -one[1]))[2] if fit else None
@@ -90,7 +70,7 @@ def blame_operand(parting: Parting, other: Event, mine: Unknown, theirs: Unknown
     output = next(value for value in other.outputs if theirs.wrong(value).any())
     here, there = parting, Parting(other, output, theirs.wrong(output))
     while True:
-        _, wrong = _operands(here, there)
+        _, wrong = differing_operands(here, there)
         if wrong is None:
             return None if here is parting else _blame(here, there, "it does this with another constant")
         own, right = wrong
@@ -100,7 +80,7 @@ def blame_operand(parting: Parting, other: Event, mine: Unknown, theirs: Unknown
         maker, their_maker = _maker(own, here.event, mine), _maker(right, there.event, theirs)
         if maker is None or their_maker is None:
             return _blame(maker or here, their_maker or there, said)
-        if _family(maker.event) != _family(their_maker.event) or _operands(maker, their_maker)[1] is None:
+        if _family(maker.event) != _family(their_maker.event) or differing_operands(maker, their_maker)[1] is None:
             computed = mine.as_it_stands(own.value) and _has(right, theirs)
             return _blame(here if computed else maker, there if computed else their_maker, said)
         here, there = maker, their_maker
@@ -158,43 +138,6 @@ def _misnamed(call: Call, named: dict[str, list[Value]], mine: Unknown) -> tuple
     return None
 
 
-def _operands(here: Parting, there: Parting) -> tuple[int, tuple[Operand, Operand] | None]:
-    """How many operands are alike, and the first ones that are not; None if nothing is left to compare."""
-    left = [Operand(value, mask) for value, mask in reach(there.event, there.output, there.mask)]
-    rest, alike = [], 0
-    for value, mask in reach(here.event, here.output, here.mask):
-        own = Operand(value, mask)
-        same = next((operand for operand in left if _alike(own, operand)), None)
-        if same is None:
-            rest.append(own)
-        else:
-            left.remove(same)
-            alike += 1
-    return alike, (rest[0], left[0]) if rest and len(rest) == len(left) else None
-
-
-def _alike(own: Operand, other: Operand) -> bool:
-    """Whether two operands mean the same numbers, however often each is repeated."""
-    left, right = np.unique(own.numbers), np.unique(other.numbers)
-    if bool(np.isnan(left).any()) != bool(np.isnan(right).any()):
-        return False
-    left, right = left[~np.isnan(left)], right[~np.isnan(right)]
-    if not len(left) or not len(right):
-        return len(left) == len(right)
-    return _all_near(left, right) and _all_near(right, left)
-
-
-def _all_near(these: NDArray[np.float64], those: NDArray[np.float64]) -> bool:
-    """Whether each of `these` lies near one of `those`; both are sorted, so that one next to its place is nearest."""
-    place = np.searchsorted(those, these)
-    near = np.zeros(len(these), dtype=bool)
-    for neighbour in (those[np.maximum(place - 1, 0)], those[np.minimum(place, len(those) - 1)]):
-        larger = np.maximum(np.abs(these), np.abs(neighbour))
-        with np.errstate(invalid="ignore"):  # infinity less infinity
-            near |= (these == neighbour) | (np.isfinite(larger) & (np.abs(these - neighbour) <= _SAME_OPERAND * larger))
-    return bool(near.all())
-
-
 def _has(operand: Operand, theirs: Unknown) -> bool:
     """Whether the candidate has the reference's operand as well, as it stands."""
     return theirs.as_it_stands(operand.value)
@@ -205,7 +148,7 @@ def _maker(operand: Operand, before: Event, side: Unknown) -> Parting | None:
     value, mask, index = operand.value, operand.mask, before.index
     while (event := side.own.producer(value, index)) is not None:
         carried = [(v, m) for v, m in reach(event, value, mask) if m.any() and not (v.exact and not value.exact)]
-        one = carried[0] if event.operation in MOVES and len(carried) == 1 else None
+        one = carried[0] if len(carried) == 1 and moves(event, value, carried[0][0]) else None
         if one is None or side.own.producer(one[0], event.index) is None or _another_line(event, one[0], side):
             return Parting(event, value, mask)
         (value, mask), index = one, event.index

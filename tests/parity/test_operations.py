@@ -114,6 +114,13 @@ LARGER = {
         [("    without = x_t", "    scale = 1.0 + 0.5 * at\n    rest.mul_(scale).div_(scale)\n    without = x_t")],
         ("rest.mul_(scale).div_(scale)", "rest.mul_(scale)"),
     ),
+    "rows left in their order": (
+        [
+            ("    distance = (x0", "    order = torch.arange(len(x0)).flip(0)\n    distance = (x0"),
+            ("(x0 - x_high).abs()", "torch.sub(*(x0[order], x_high[order])).abs()"),
+        ],
+        ("x_high[order]", "x_high"),
+    ),
     "single precision": (
         [("    without = x_t", "    if x_t.dtype == torch.float32:\n        out = out * 1.0\n    without = x_t")],
         ("out * 1.0", "out * 1.01"),

@@ -57,6 +57,15 @@ def test_a_number_near_one_that_only_the_reference_has_is_exchanged_first(tmp_pa
     assert changes[1][0] == 2
 
 
+def test_a_number_that_only_the_reference_has_is_tried_for_any_other_first(tmp_path: Path) -> None:
+    right = "def forward(x):\n    y = 2.0 * x + 5.0\n    z = y * 0.5\n    return z / 5.0\n"
+    changes = _changes(tmp_path, right, right.replace("0.5", "2.0"))
+    assert [change for change in changes[:4] if change[2] != "0.5"] == []
+    assert (3, "2.0", "0.5") in changes[:4]
+    many = right.replace("5.0", "5.0 + 6.0 + 7.0 + 8.0 + 9.0 + 10.0 + 11.0", 1)
+    assert _changes(tmp_path / "many", many, right.replace("0.5", "2.0"))[0][2] != "0.5"
+
+
 def test_a_setting_that_nothing_reads_takes_a_constants_place_first(tmp_path: Path) -> None:
     right = 'def forward(x, s):\n    y = 2.0 * x + s["a.shift"]\n    return y * s["a.scale"]\n'
     table = 'DEFAULTS = {"a.shift": 1.0, "a.scale": 2.0}\n'

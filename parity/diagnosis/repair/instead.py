@@ -61,7 +61,7 @@ def instead_of(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
         news = _likely(slices(node))
     elif isinstance(node, ast.List | ast.Tuple):
         others = ((new, 1) for new in (*_as_neighbours(node), *_unpacked(node)))
-        news = chain(_likely([*_repeated(node), *_reordered(node)]), others)
+        news = chain(_likely([*_repeated(node), *_reordered(node), *_indexed_as_neighbours(node)]), others)
     elif isinstance(node, ast.Dict):
         news = _likely(_values_exchanged(node))
     elif isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
@@ -244,6 +244,16 @@ def _as_neighbours(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
                 method = ast.Attribute(element, other.func.attr, ast.Load())
                 treated = ast.Call(method, copy.deepcopy(other.args), copy.deepcopy(other.keywords))
                 yield type(node)([*node.elts[:k], treated, *node.elts[k + 1 :]], ast.Load())
+
+
+def _indexed_as_neighbours(node: ast.List | ast.Tuple) -> Iterator[ast.expr]:
+    """One element that is taken whole, indexed as another one is: `x[order], y` becomes `x[order], y[order]`."""
+    indices = {ast.unparse(one.slice): one.slice for one in node.elts if isinstance(one, ast.Subscript)}
+    for k, element in enumerate(node.elts):
+        if isinstance(element, ast.Name | ast.Attribute):
+            for index in indices.values():
+                indexed = ast.Subscript(element, index, ast.Load())
+                yield type(node)([*node.elts[:k], indexed, *node.elts[k + 1 :]], ast.Load())
 
 
 def _without_an_end(name: ast.Name) -> Iterator[ast.expr]:

@@ -20,7 +20,7 @@ from parity.diagnosis.repair.blocks import block_edits
 from parity.diagnosis.repair.edits import edits, terms, wrappings
 from parity.diagnosis.repair.graft import Grafter, TooLong, guarded, is_guarded
 from parity.diagnosis.repair.scope import Kinds, Scope, around, scope_of, statement_at
-from parity.diagnosis.repair.telling import has_telling, is_telling
+from parity.diagnosis.repair.telling import has_telling, how_telling
 from parity.diagnosis.repair.tree import Edit
 from parity.diagnosis.repair.trial import Trial, Trials
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
@@ -35,7 +35,7 @@ _MOST = 12_000
 _PATIENCE = 4
 """Times the seconds of computing that may pass on the clock, on a busy machine or with code that waits."""
 
-_LONGER = 150
+_LONGER = 250
 """Changes tried after the first that helps, in case a likelier or smaller one helps as well."""
 
 _MUCH_LONGER = 1500
@@ -249,9 +249,9 @@ def _in_order(
                 if others and distance:
                     late = max(1, late - 2 + 2 * min(others[site.path, site.line], _CLEARED))
                 lines.append((late, _Line(site, statement, scope)))
-    for _, line in lines:
-        for edit in line.telling:
-            yield Change(line.site.path, line.site.function, line.statement.lineno, edit)
+    told = [(how, line, edit) for _, line in lines for how, edit in line.telling]
+    for _, line, edit in sorted(told, key=lambda one: one[0]):
+        yield Change(line.site.path, line.site.function, line.statement.lineno, edit)
     for block in range(len(tiers) + 4 + _LATEST):
         for distance, line in lines:
             for edit in line.changes(block - distance):
@@ -278,11 +278,13 @@ class _Line:
             yield from terms(self.statement, self.scope)
 
     @cached_property
-    def telling(self) -> list[Edit]:
+    def telling(self) -> list[tuple[int, Edit]]:
         """Those that what is written speaks for, wherever it stands: number for number, setting for constant."""
         if not has_telling(self.statement, self.scope):
             return []
-        return [edit for edit in self._by_rank.get(0, ()) if is_telling(edit, self.scope)]
+        likely = [edit for rank in (0, 1) for edit in self._by_rank.get(rank, ())]
+        told = [(how_telling(edit, self.scope), edit) for edit in likely]
+        return [(how, edit) for how, edit in told if how is not None]
 
     @cached_property
     def _by_rank(self) -> dict[int, list[Edit]]:
