@@ -11,7 +11,7 @@ import torch
 
 from parity.diagnosis.repair.scope import scope_of, statement_at
 from parity.diagnosis.repair.search import _in_order
-from parity.diagnosis.repair.telling import has_telling
+from parity.diagnosis.repair.telling import telling
 from parity.diagnosis.repair.tree import parts
 from parity.diagnosis.repair.trial import open_trial
 from parity.diagnosis.repair.vocabulary import vocabulary
@@ -80,7 +80,7 @@ def test_where_nothing_is_written_otherwise_no_change_comes_first(tmp_path: Path
     (site,) = _sites(tmp_path / "same" / "forward.py", text, "forward")
     statement = statement_at(site)
     assert statement is not None
-    assert not has_telling(statement, scope_of(site, {}, vocabulary([site], [site])))
+    assert not list(telling(statement, scope_of(site, {}, vocabulary([site], [site]))))
 
 
 def test_of_a_call_over_several_lines_the_argument_that_changes_is_named() -> None:

@@ -72,8 +72,9 @@ class Scope:
 def scope_of(site: Site, kinds: Kinds, words: Vocabulary) -> Scope:
     """The scope of the function around a line."""
     held = kinds.get((site.path, site.function), {})
-    path = site.path
-    own = _attributes(path), _modules(path), _unread(site), words, _keywords(site), _fields(path), _uncalled(path)
+    path, function = site.path, _function_around(site)
+    unread = _unread(path, function, of_object="." in site.function)
+    own = _attributes(path), _modules(path), unread, words, _keywords(function), _fields(path), _uncalled(path)
     return Scope(held, *own, _methods(path), _names(path), _flags(path))
 
 
@@ -112,12 +113,11 @@ def _statements(path: str) -> tuple[ast.stmt, ...]:
     return tuple(n for n in nodes if isinstance(n, ast.stmt) and not isinstance(n, ast.FunctionDef | ast.ClassDef))
 
 
-@lru_cache(maxsize=4096)
-def _keywords(site: Site) -> tuple[ast.keyword, ...]:
-    """What any call of the function around a line is given by keyword."""
-    found = [
-        k for f in _functions_around(site)[-1:] for n in ast.walk(f) if isinstance(n, ast.Call) for k in n.keywords
-    ]
+@lru_cache(maxsize=1024)
+def _keywords(function: ast.FunctionDef | None) -> tuple[ast.keyword, ...]:
+    """What any call of a function is given by keyword."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)] if function else []
+    found = [keyword for call in calls for keyword in call.keywords]
     return tuple({ast.unparse(keyword): keyword for keyword in found if keyword.arg}.values())
 
 
@@ -178,20 +178,27 @@ def _names(path: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=256)
-def _unread_keys(path: str, used: frozenset[str]) -> tuple[str, ...]:
-    """Beside these keys of a dictionary in the folder, those that none of its files mentions again, nor in parts."""
-    nodes = [*_beside(path)]
-    words = Counter(str(node.value) for node in nodes if _is_word(node))
-    tables = [{str(key.value) for key in node.keys if _is_word(key)} for node in nodes if isinstance(node, ast.Dict)]
+def _unread_keys(folder: Path, used: frozenset[str]) -> tuple[str, ...]:
+    """Beside these keys of a dictionary in a folder, those that none of its files mentions again, nor in parts."""
+    words, tables, together = _mentioned(folder)
     keys = set().union(*(table for table in tables if table & used))
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
-    together = [{str(inner.value) for inner in ast.walk(node) if _is_word(inner)} for node in functions]
 
     def in_parts(key: str) -> bool:
         section, _, name = key.rpartition(".")
         return section in words or any(f"{section}." in some and name in some for some in together)
 
     return tuple(sorted(key for key in keys if words[key] == 1 and not in_parts(key)))
+
+
+@lru_cache(maxsize=16)
+def _mentioned(folder: Path) -> tuple[Counter[str], list[set[str]], list[set[str]]]:
+    """The strings of a folder's files, how often; those that are keys, by dictionary; all of them, by function."""
+    nodes = _within(folder)
+    words = Counter(str(node.value) for node in nodes if _is_word(node))
+    tables = [{str(key.value) for key in node.keys if _is_word(key)} for node in nodes if isinstance(node, ast.Dict)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    together = [{str(inner.value) for inner in ast.walk(node) if _is_word(inner)} for node in functions]
+    return words, tables, together
 
 
 def _is_word(node: ast.AST | None) -> TypeGuard[ast.Constant]:
@@ -228,24 +235,32 @@ def _modules(path: str) -> frozenset[str]:
     return frozenset(alias.asname or alias.name for node in imports for alias in node.names)
 
 
-@lru_cache(maxsize=4096)
-def _unread(site: Site) -> tuple[str, ...]:
-    tree = tree_of(site.path)
-    own = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"]
-    read = {node.attr for node in own if isinstance(node.ctx, ast.Load)}
-    unread = [f"self.{node.attr}" for node in own if node.attr not in read] if "." in site.function else []
-    for function in _functions_around(site)[-1:]:
+@lru_cache(maxsize=1024)
+def _unread(path: str, function: ast.FunctionDef | None, *, of_object: bool) -> tuple[str, ...]:
+    unread = list(_unread_attributes(path)) if of_object else []
+    if function is not None:
         names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
         unread += [argument.arg for argument in function.args.args if argument.arg not in names | {"self", "cls"}]
         keyed = [n for n in ast.walk(function) if isinstance(n, ast.Subscript) and _is_word(n.slice)]
         for base in dict.fromkeys(ast.unparse(node.value) for node in keyed):
             used = frozenset(str(node.slice.value) for node in keyed if _is_word(node.slice))
-            unread += [f"{base}[{key!r}]" for key in _unread_keys(site.path, used)]
+            unread += [f"{base}[{key!r}]" for key in _unread_keys(Path(path).parent, used)]
     return tuple(dict.fromkeys(unread))
 
 
-def _functions_around(site: Site) -> list[ast.FunctionDef]:
-    return [f for f in _all_functions(site.path) if f.lineno <= site.line <= (f.end_lineno or f.lineno)]
+@lru_cache(maxsize=256)
+def _unread_attributes(path: str) -> tuple[str, ...]:
+    """Attributes of `self` that a file sets and never reads."""
+    nodes = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)]
+    own = [node for node in nodes if isinstance(node.value, ast.Name) and node.value.id == "self"]
+    read = {node.attr for node in own if isinstance(node.ctx, ast.Load)}
+    return tuple(f"self.{node.attr}" for node in own if node.attr not in read)
+
+
+def _function_around(site: Site) -> ast.FunctionDef | None:
+    """The innermost function that holds a line."""
+    near = [f for f in _all_functions(site.path) if f.lineno <= site.line <= (f.end_lineno or f.lineno)]
+    return near[-1] if near else None
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from parity.diagnosis.repair.blocks import block_edits
 from parity.diagnosis.repair.edits import edits, terms, wrappings
 from parity.diagnosis.repair.graft import Grafter, TooLong, guarded, is_guarded
 from parity.diagnosis.repair.scope import Kinds, Scope, around, scope_of, statement_at
-from parity.diagnosis.repair.telling import has_telling, how_telling
+from parity.diagnosis.repair.telling import telling
 from parity.diagnosis.repair.tree import Edit
 from parity.diagnosis.repair.trial import Trial, Trials
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
@@ -249,7 +249,7 @@ def _in_order(
                 if others and distance:
                     late = max(1, late - 2 + 2 * min(others[site.path, site.line], _CLEARED))
                 lines.append((late, _Line(site, statement, scope)))
-    told = [(how, line, edit) for _, line in lines for how, edit in line.telling]
+    told = [(how, line, edit) for _, line in lines for how, edit in telling(line.statement, line.scope)]
     for _, line, edit in sorted(told, key=lambda one: one[0]):
         yield Change(line.site.path, line.site.function, line.statement.lineno, edit)
     for block in range(len(tiers) + 4 + _LATEST):
@@ -276,15 +276,6 @@ class _Line:
             yield from block_edits(tree_of(self.site.path), self.statement, self.scope)
         if late == _LATEST:
             yield from terms(self.statement, self.scope)
-
-    @cached_property
-    def telling(self) -> list[tuple[int, Edit]]:
-        """Those that what is written speaks for, wherever it stands: number for number, setting for constant."""
-        if not has_telling(self.statement, self.scope):
-            return []
-        likely = [edit for rank in (0, 1) for edit in self._by_rank.get(rank, ())]
-        told = [(how_telling(edit, self.scope), edit) for edit in likely]
-        return [(how, edit) for how, edit in told if how is not None]
 
     @cached_property
     def _by_rank(self) -> dict[int, list[Edit]]:
