@@ -21,7 +21,7 @@ def as_expected(rows: Iterable[Row]) -> bool:
 
 def look_first(rows: Iterable[Row]) -> Row | None:
     """Of what is not as expected, what comes first in the pipeline: what lies behind it may follow from it. Of two
-    profiles the graver one. None where all is as expected."""
+    profiles the graver one; what is missing only after all that was compared. None where all is as expected."""
     return min(filter(_bad, rows), key=_priority, default=None)
 
 
@@ -30,9 +30,10 @@ def summary_lines(results: Iterable[Row]) -> list[str]:
     rows = list(results)
     lines = [_profile_line(profile, [r for r in rows if r["profile"] == profile]) for profile in _profiles(rows)]
     for row in filter(_bad, rows):
-        if not row["ok"]:
+        if not row["ok"] and not _missing(row):
             lines.append(f"UNEXPECTED {row['profile']} {row['component']}: {row['verdict']}")
         lines += [f"STALE {row['profile']} {row['component']}: {s['difference']}, {s['reason']}" for s in _stale(row)]
+    lines += _missing_lines(rows)
     first = look_first(rows)
     return lines + (_first_lines(first) if first else [])
 
@@ -74,17 +75,33 @@ def _first_lines(row: Row) -> list[str]:
 def _profile_line(profile: str, rows: Sequence[Row]) -> str:
     counts: Counter[str] = Counter()
     for row in rows:
-        counts["UNEXPECTED" if not row["ok"] else "known" if row["known"] else row["verdict"]] += 1
+        counts[_standing(row)] += 1
         if _stale(row):
             counts["STALE"] += len(_stale(row))
     return f"{profile}: " + ", ".join(f"{n} {key}" for key, n in sorted(counts.items()))
 
 
-def _priority(row: Row) -> tuple[int, int]:
+def _missing_lines(rows: Sequence[Row]) -> list[str]:
+    """By name, profile by profile: what nothing can be said of, and which is no pass."""
+    names = {p: [r["component"] for r in rows if r["profile"] == p and _missing(r)] for p in _profiles(rows)}
+    return [f"MISSING {profile}, not compared: {', '.join(found)}" for profile, found in names.items() if found]
+
+
+def _standing(row: Row) -> str:
+    if row["ok"]:
+        return "known" if row["known"] else str(row["verdict"])
+    return str(Verdict.MISSING) if _missing(row) else "UNEXPECTED"
+
+
+def _missing(row: Row) -> bool:
+    return bool(row["verdict"] == Verdict.MISSING)
+
+
+def _priority(row: Row) -> tuple[bool, int, int]:
     order = list(REGISTRY)
     place = order.index(row["component"]) if row["component"] in order else len(order)
     graver = list(Verdict).index(row["verdict"]) if row["verdict"] in list(Verdict) else len(Verdict)
-    return place, -graver if not row["ok"] else 0
+    return _missing(row), place, -graver if not row["ok"] else 0
 
 
 def _profiles(rows: Iterable[Row]) -> list[str]:

@@ -3,21 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from parity.comparator import metadata_difference, same_bits
 from parity.draws import Draw, DrawMode
 from parity.sides.interface import Pairs, Tree
 from parity.sides.training import Step, Training
 
-__all__ = ["TEST", "record_timeline", "seen_at", "step_of"]
+__all__ = ["TEST", "Timeline", "record_timeline", "seen_at", "step_of"]
 
 TEST = "test"
 
 _BATCH = ("x_high", "y_high", "x_low", "y_low")
+
+
+class Timeline:
+    """What happens in a training run, written down as it tells of it; a context within which it trains.
+
+    The tree is that of `record_timeline`. `parameters`: the model's, with their initial values.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.tree: Tree = {_name(0, "weights"): _flat(parameters)}
+        self._parameters = parameters
+        self._gradients: dict[str, Tensor] = {}
+        self._mode = DrawMode()
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        self._step, self._first = 0, 1
+
+    def __enter__(self) -> Timeline:
+        for name, parameter in self._parameters.items():
+            hook = partial(self._keep, name)
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(hook))  # type: ignore[no-untyped-call]
+        self._mode.__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._mode.__exit__(*raised)  # type: ignore[no-untyped-call]
+        for handle in self._hooks:
+            handle.remove()
+
+    def after_step(self, step: Step, pool: Tensor, evaluation: Mapping[str, Tensor]) -> None:
+        """A batch was trained on. `pool`: that of the epoch; `evaluation`: the weights that a validation would use."""
+        k = self._step = step.global_step
+        draws = self._drawn()
+        first = _own_draws(draws, len(step.batch["y_high"]))
+        if k == self._first:
+            self.tree[_name(k, "pool")] = pool.clone()
+        self.tree.update(_named(k, "before", draws[:first]))
+        self.tree.update({_name(k, f"batch/{end}"): step.batch[end].clone() for end in _BATCH})
+        self.tree.update(_named(k, "draw", draws[first:]))
+        self.tree[_name(k, "loss")] = torch.tensor(step.loss, dtype=torch.float64)
+        self.tree[_name(k, "lr")] = step.lr
+        gradients = {name: self._gradients[name] for name in self._parameters if name in self._gradients}
+        self.tree[_name(k, "gradient")] = _flat(gradients)
+        self.tree[_name(k, "weights")] = _flat(self._parameters)
+        self.tree[_name(k, "evaluation")] = _flat(evaluation)
+
+    def after_epoch(self, validation: Sequence[float] | None) -> None:
+        """An epoch has ended. `validation`: the losses of its batches, where there was one."""
+        k = self._step
+        self.tree.update(_named(k, "validation/draw", self._drawn()))
+        if validation is not None:
+            self.tree[_name(k, "validation/loss")] = torch.tensor(validation, dtype=torch.float64)
+        self._first = k + 1
+
+    @property
+    def raised(self) -> str:
+        """The leaf that says that training raised in the present epoch."""
+        return _name(self._first, "raised")
+
+    def _keep(self, name: str, parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        self._gradients[name] = parameter.grad.detach().clone()
+
+    def _drawn(self) -> list[Draw]:
+        """The draws since the last call from torch's global generator. What comes from a generator of the code's own
+        shows in the batches; PyTorch's sampler draws more from its own than it uses."""
+        draws, self._mode.draws = [draw for draw in self._mode.draws if not draw.own_generator], []
+        return draws
 
 
 def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None = None, *, test: bool = True) -> Tree:
@@ -34,57 +103,22 @@ def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None 
 
     If training raises, the tree ends with `step<k>/raised`, k the first step of that epoch; the test, `test/raised`.
     """
-    tree: Tree = {}
-    parameters = training.parameters()
-    tree[_name(0, "weights")] = _flat(parameters)
-    gradients: dict[str, Tensor] = {}
-
-    def keep(name: str) -> None:
-        def hook(parameter: Tensor) -> None:
-            assert parameter.grad is not None
-            gradients[name] = parameter.grad.detach().clone()
-
-        hooks.append(parameters[name].register_post_accumulate_grad_hook(hook))  # type: ignore[no-untyped-call]
-
-    hooks: list[torch.utils.hooks.RemovableHandle] = []
-    for name in parameters:
-        keep(name)
-
-    k = first_of_epoch = 0
-    with DrawMode() as mode:
+    with Timeline(training.parameters()) as timeline:
+        tree, reached = timeline.tree, ""
 
         def after_step(step: Step) -> None:
-            nonlocal k
-            k = step.global_step
-            draws = _taken(mode)
-            first = _own_draws(draws, len(step.batch["y_high"]))
-            if k == first_of_epoch:
-                tree[_name(k, "pool")] = training.pool.clone()
-            tree.update(_drawn(k, "before", draws[:first]))
-            tree.update({_name(k, f"batch/{end}"): step.batch[end].clone() for end in _BATCH})
-            tree.update(_drawn(k, "draw", draws[first:]))
-            tree[_name(k, "loss")] = torch.tensor(step.loss, dtype=torch.float64)
-            tree[_name(k, "lr")] = step.lr
-            tree[_name(k, "gradient")] = _flat({name: gradients[name] for name in parameters if name in gradients})
-            tree[_name(k, "weights")] = _flat(parameters)
-            tree[_name(k, "evaluation")] = _flat(training.evaluation_weights())
+            timeline.after_step(step, training.pool, training.evaluation_weights())
 
-        reached = ""
         try:
             for epoch in range(training.n_epochs):
-                first_of_epoch, validations = k + 1, len(training.val_losses)
-                reached = _name(first_of_epoch, "raised")
+                reached, validations = timeline.raised, len(training.val_losses)
                 training.epoch(after_step, None if pairs is None else pairs[epoch])
-                tree.update(_drawn(k, "validation/draw", _taken(mode)))
-                if len(training.val_losses) > validations:
-                    tree[_name(k, "validation/loss")] = torch.tensor(training.val_losses[-1], dtype=torch.float64)
+                timeline.after_epoch(training.val_losses[-1] if len(training.val_losses) > validations else None)
             if test:
                 reached = f"{TEST}/raised"
                 tree.update({f"{TEST}/{name.removeprefix('test/')}": leaf for name, leaf in training.test().items()})
         except Exception as error:  # noqa: BLE001 - where a side stops is part of what it does
             tree[reached] = type(error).__name__
-    for handle in hooks:
-        handle.remove()
     return tree
 
 
@@ -122,13 +156,6 @@ def _flat(tensors: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors.values()]) if tensors else torch.empty(0)
 
 
-def _taken(mode: DrawMode) -> list[Draw]:
-    """The draws since the last call from torch's global generator. What comes from a generator of the code's own shows
-    in the batches; PyTorch's sampler draws more from its own than it uses."""
-    draws, mode.draws = [draw for draw in mode.draws if not draw.own_generator], []
-    return draws
-
-
 def _own_draws(draws: Sequence[Draw], batch: int) -> int:
     """Where the step's own draws begin: they are one value per row, or one per entry, of its batch."""
     first = len(draws)
@@ -137,6 +164,6 @@ def _own_draws(draws: Sequence[Draw], batch: int) -> int:
     return first
 
 
-def _drawn(step: int, where: str, draws: Sequence[Draw]) -> Tree:
+def _named(step: int, where: str, draws: Sequence[Draw]) -> Tree:
     kinds = [draw.kind.partition("(")[0] for draw in draws]
     return {_name(step, f"{where}{j:03d}/{kinds[j]}"): draw.value for j, draw in enumerate(draws)}

@@ -13,6 +13,7 @@ from parity.isolation import Extra, Failure, Job, Pool, failed, open_judge, time
 from parity.session import Session
 from parity.since import select
 from parity.summary import as_expected, output_lines, summary_lines
+from parity.verdict import Verdict
 
 __all__ = ["INTERRUPTED", "check", "end", "jobs_of", "judge_jobs", "worked"]
 
@@ -92,7 +93,7 @@ def worked(jobs: Sequence[Job | Extra], options: argparse.Namespace, examples: i
 
 def _print_row(row: Row, *, in_full: bool) -> None:
     known = f"  known: {', '.join(row['known'])}" if row["known"] and row["ok"] else ""
-    mark = "" if row["ok"] else "  UNEXPECTED"
+    mark = "" if row["ok"] or row["verdict"] == Verdict.MISSING else "  UNEXPECTED"
     print(f"{row['profile']:10} {row['component']:16} {row['verdict']:11}{mark}{known}".rstrip())
     if in_full or not row["ok"]:
         shown = row["judgement"]

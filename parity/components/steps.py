@@ -56,12 +56,14 @@ def _build(params: Params, ctx: Context) -> dict[str, Any]:
 
 
 def _follow(side: Side) -> Callable[..., Tree]:
+    own: Callable[..., Tree] | None = getattr(side, "training_steps", None)
+
     def follow(*, pairs: Sequence[Sequence[Pairs]], **given: Any) -> Tree:
         if not hasattr(side, "start_training"):
             raise MissingComponent(f"{side.name} has no start_training")
         return record_timeline(side.start_training(**given), pairs, test=False)
 
-    return follow
+    return own or follow
 
 
 _STEPS = SMALL_RUN | {"patience": 1, "cooldown": 1, "validation_interval": 2, "pairs": 20, "functions": 2}

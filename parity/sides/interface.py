@@ -59,7 +59,8 @@ class Bridge:
 class Side(Trainable, Protocol):
     """An implementation, one method per component. A method it lacks raises `MissingComponent`.
 
-    The component `training_steps` and whole runs drive it through `Trainable`.
+    The component `training_steps` and whole runs drive it through `Trainable`; a side that cannot be driven step by
+    step may have a method `training_steps` instead, which returns the tree of `parity.timeline.record_timeline`.
     """
 
     name: str

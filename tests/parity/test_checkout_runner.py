@@ -13,7 +13,10 @@ from parity.verdict import Verdict
 from tests.parity.checkouts import ROOT_RUNNER, root_checkout
 
 CTX = Context(load_task("Synthetic8-v0")[0])
-PARTS = ("training_loss", "encoding", "offline_data", "pool", "optimiser", "target", "training")
+PARTS = (
+    "training_loss", "encoding", "offline_data", "pool", "optimiser", "target", "evaluation", "training_steps",
+    "training",
+)  # fmt: skip
 
 
 def verdicts(folder, names=PARTS, old="{planted}", new="", examples=slice(1)):
@@ -42,10 +45,14 @@ def test_every_part_of_a_run_is_found_and_equal_on_all_examples(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "seen_by"),
     [
-        ("{planted}", " / 2.0", {"training_loss", "optimiser", "training"}),
-        ("torch.manual_seed(step)\n", "torch.manual_seed(step + 1)\n", {"training_loss", "training"}),
+        ("{planted}", " / 2.0", {"training_loss", "optimiser", "training_steps", "training"}),
+        ("torch.manual_seed(step)\n", "torch.manual_seed(step + 1)\n", {"training_loss", "training_steps", "training"}),
         ("order[-1024:]", "order[-1000:]", {"pool"}),
         ("self.scheduler.step(loss)", "pass", {"optimiser", "training"}),
+        ("with_decay=step >=", "with_decay=step >", {"training_steps", "training"}),
+        ("self._validate(create", "0 and self._validate(create", {"training_steps", "training"}),
+        ('interpolation="higher"', 'interpolation="lower"', {"evaluation", "training"}),
+        ("* self.std_x + self.mean_x", "* self.std_x + 2.0", {"evaluation", "training"}),
         ("np.std(y, axis=0)", "np.std(y, axis=0, ddof=1)", {"offline_data", "target", "training"}),
         (
             "x = task.to_logits(task.x) if task.is_discrete else task.x",

@@ -31,7 +31,8 @@ CTX = Context(TASK)
 COMPUTED = (
     "schedule", "sample_steps", "q_sample", "predict_x0", "denoiser", "initial_weights", "p_losses", "p_sample",
     "sample", "gp", "gp_pairs", "split", "loader", "ema", "candidates", "defaults",
-    "training_loss", "encoding", "offline_data", "pool", "optimiser", "target", "training",
+    "training_loss", "encoding", "offline_data", "pool", "optimiser", "target", "evaluation", "training_steps",
+    "training",
 )  # fmt: skip
 MISCHIEF = {
     "exit": ("import sys; sys.exit(3)", SideDied, "sys.exit"),
@@ -178,39 +179,51 @@ def test_a_checkout_that_cannot_be_imported_is_refused_or_costs_what_needs_it(tm
 def test_missing_imports_are_bridged_where_the_checkout_asks_and_named(tmp_path):
     text = ROOT_EMA + (
         "import torch, design_bench.datasets.base, wandb\n"
+        "from einops import rearrange\n"
         "from omegaconf import DictConfig\n"
+        "from torch.utils.tensorboard import SummaryWriter\n"
         "from torch.optim.lr_scheduler import ReduceLROnPlateau\n"
-        "class Own(wandb.Callback): pass\n"
+        "class Own(DictConfig): pass\n"
         "def annotated(x: DictConfig | None): pass\n"
+        "with wandb.init(project='p', config={}) as run: run.log({'loss': 1.0}); wandb.config.lr = wandb.run.name\n"
+        "writer = SummaryWriter('logs')\n"
+        "writer.add_scalar('loss', 1.0, 0)\n"
+        "writer.close()\n"
         "ReduceLROnPlateau(torch.optim.SGD([torch.ones(1)], 0.1), verbose=True)\n"
         "try:\n    Own()\n"
-        "except ModuleNotFoundError as error:\n    assert 'wandb.Callback was called' in str(error)\n"
+        "except ModuleNotFoundError as error:\n    assert 'omegaconf.DictConfig was called' in str(error)\n"
         "else:\n    raise SystemExit\n"
     )
     with closing(Host(f"root:{root_checkout(tmp_path, runners__base__EMA=text)}")) as host:
         side = HostedSide(host)
         ema, given = inputs("ema")
         assert execute(ema, side, given, seed=0).error is None
-    absent = {name for name in ("wandb", "omegaconf") if importlib.util.find_spec(name) is None}
+    named = ("einops", "omegaconf", "tensorboard")
+    absent = {name for name in named if importlib.util.find_spec(name) is None}
     bridged = {note.split()[1] for note in side.notes}
-    assert bridged - {"ReduceLROnPlateau"} == absent | {"design_bench"}
+    assert bridged - {"ReduceLROnPlateau"} == absent | {"design_bench", "wandb"}
     assert not absent & set(sys.modules)
 
 
 def test_what_is_installed_and_fails_to_import_is_bridged_and_what_asks_a_server_is_not_run(tmp_path, monkeypatch):
-    fails = {"wandb/__init__.py": "import wandb.part\nimport wandb.more", "wandb/part.py": ""}
-    for name, text in {**fails, "pandas.py": "own = 1", "design_bench.py": "raise SystemExit"}.items():
+    fails = {"einops/__init__.py": "import einops.part\nimport einops.more", "einops/part.py": ""}
+    asking = dict.fromkeys(("design_bench.py", "wandb.py"), "raise SystemExit")
+    for name, text in {**fails, **asking, "pandas.py": "own = 1"}.items():
         (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "site" / name).write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
-    text = f"import design_bench, pandas, wandb.sdk\nassert pandas.own\nclass Own(wandb.Callback): pass\n{ROOT_EMA}"
+    text = (
+        "import design_bench, pandas, wandb, einops.layers\nassert pandas.own\nclass Own(einops.Layer): pass\n"
+        + ROOT_EMA
+    )
     with closing(Host(f"root:{root_checkout(tmp_path / 'c', runners__base__EMA=text)}")) as host:
         side = HostedSide(host)
         ema, given = inputs("ema")
         assert execute(ema, side, given, seed=0).error is None
     notes = {note.split()[1]: note for note in side.notes}
-    assert "wandb cannot be imported (ModuleNotFoundError: No module named 'wandb.more')" in notes["wandb"]
+    assert "einops cannot be imported (ModuleNotFoundError: No module named 'einops.more')" in notes["einops"]
     assert "design_bench is not imported" in notes["design_bench"]
+    assert "wandb is not imported" in notes["wandb"]
     assert "pandas" not in notes
 
 

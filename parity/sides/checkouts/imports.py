@@ -21,8 +21,17 @@ BRIDGED = (
 )  # fmt: skip
 """Packages that published code imports and that no component needs."""
 
-ASIDE = {"design_bench": "is not imported: doing so loads simulators and asks a server, and tasks are given"}
+ASIDE = {
+    "design_bench": "is not imported: doing so loads simulators and asks a server, and tasks are given",
+    "wandb": "is not imported: it sends what it is given to a server",
+}
 """Those of them that are not imported where they are installed, either, with the reason."""
+
+LOGS = ("wandb", "tensorboard")
+"""Those of them that published code only writes to: their stand-ins take any call."""
+
+_WITHIN = {"torch.utils.tensorboard": "tensorboard"}
+"""Modules of installed packages that are of no use without one of `BRIDGED`."""
 
 
 class StandIns(MetaPathFinder, Loader):
@@ -39,11 +48,12 @@ class StandIns(MetaPathFinder, Loader):
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         """The stand-in's, or None where the import takes its course."""
-        package = fullname.partition(".")[0]
+        package = _package(fullname)
         submodule_of_another = package in sys.modules and not isinstance(sys.modules[package], _StandIn)
         if package not in BRIDGED or submodule_of_another or not self._asked_from_folder():
             return None
-        if package not in self._instead and self._is_there(fullname, path, target):
+        of_another = fullname.partition(".")[0] != package
+        if package not in self._instead and self._is_there(*((package,) if of_another else (fullname, path, target))):
             return None
         self._used[package] = self._instead.get(package, "is not installed")
         return ModuleSpec(fullname, self, is_package=True)
@@ -69,13 +79,11 @@ class StandIns(MetaPathFinder, Loader):
     @property
     def notes(self) -> tuple[str, ...]:
         """A line on each package in use."""
-        return tuple(
-            f"bridged: {name} {why}: its progress bars show nothing" if name == "tqdm" else
-            f"bridged: {name} {why}: a stand-in takes its place, which fails where it is called"
-            for name, why in self._used.items()
-        )  # fmt: skip
+        does = {"tqdm": "its progress bars show nothing", **dict.fromkeys(LOGS, "what is written to it is dropped")}
+        other = "a stand-in takes its place, which fails where it is called"
+        return tuple(f"bridged: {name} {why}: {does.get(name, other)}" for name, why in self._used.items())
 
-    def _is_there(self, fullname: str, path: Any, target: Any) -> bool:
+    def _is_there(self, fullname: str, path: Any = None, target: Any = None) -> bool:
         finders = [finder for finder in sys.meta_path if finder is not self]
         return any(finder.find_spec(fullname, path, target) is not None for finder in finders)
 
@@ -106,7 +114,10 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Progress if self.__name__.startswith("tqdm") else _absent(f"{self.__name__}.{name}")
+        package = _package(self.__name__)
+        if package in LOGS:
+            return _Log
+        return _Progress if package == "tqdm" else _absent(f"{self.__name__}.{name}")
 
 
 class _Absent(type):
@@ -122,6 +133,38 @@ class _Absent(type):
         if name.startswith("__"):
             raise AttributeError(name)
         return _absent(f"{cls.full}.{name}")
+
+
+def _package(module: str) -> str:
+    return _WITHIN.get(module) or module.partition(".")[0]
+
+
+class _Open(type):
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+
+class _Log(metaclass=_Open):
+    """What code writes a log to: every name of it is there, every call is taken, and nothing is kept."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __call__(self, *_: Any, **__: Any) -> _Log:
+        return self
+
+    def __getattr__(self, name: str) -> _Log:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
 
 def _absent(full: str) -> _Absent:

@@ -1,8 +1,7 @@
-"""What ROOT computes only inside its runner, from a checkout: what comes before and after training."""
+"""What ROOT computes only inside its runner, from a checkout: what comes before training."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +13,9 @@ from torch import Tensor
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call
 from parity.sides.checkouts.short import UNFITTED, few_pairs, no_loss, short_config, short_run
+from parity.sides.checkouts.statistics import statistic_name
 from parity.sides.checkouts.watch import Enough, generators_kept, put
-from parity.sides.interface import MissingComponent, Tree
-from parity.sides.root_config import PUBLISHED, published_range
+from parity.sides.interface import Tree
 from parity.tasks.array_task import ArrayTask
 from parity.tasks.interface import Task
 
@@ -37,9 +36,12 @@ class CheckoutParts(CheckoutSide):
         """What the Gaussian process is fitted on; the statistics from the runner's attributes of such names."""
         with _own_shuffle():
             runner, x, y = self._fitted_on(task, normalize_x, normalize_y)
-        statistics = {f"{kind}_{end}": _statistic(self, runner, kind, end) for kind in ("mean", "std") for end in "xy"}
-        shaped = {n: value.reshape(-1 if n.endswith("x") else ()) for n, value in statistics.items()}
-        return {"x": x, "y": y, **shaped}
+        tree: Tree = {"x": x, "y": y}
+        for kind in ("mean", "std"):
+            for end, shape in (("x", -1), ("y", ())):
+                value = torch.as_tensor(getattr(runner, statistic_name(self, runner, kind, end)))
+                tree[f"{kind}_{end}"] = value.detach().clone().reshape(shape)
+        return tree
 
     def encoding(self, *, task: Task) -> Tree:
         """What the Gaussian process is fitted on, neither standardised nor shuffled; then the task."""
@@ -74,46 +76,10 @@ class CheckoutParts(CheckoutSide):
                 raise Enough
             return few_pairs(x.shape[1])
 
-        task = ArrayTask("pool", x.numpy(), y.reshape(-1, 1).numpy(), _none, dtype=x.numpy().dtype)
+        task = ArrayTask("pool", x.numpy(), y.reshape(-1, 1).numpy(), _unscored, dtype=x.numpy().dtype)
         with generators_kept(), put(np.random, "permutation", np.arange):
             short_run(self, config, task, {"GP": fitting, "sampling_data_from_GP": sampling, "forward": no_loss})
         return {f"epoch{epoch}": pool for epoch, pool in enumerate(pools)}
-
-    def target(self, *, y: Tensor, y_max: float, alpha: float, n: int) -> Tree:
-        """The condition that sampling is given; y_max is the checkout's own, of the task that has it."""
-        names = [name for name in PUBLISHED if published_range(name)[1] == y_max]
-        if not names:
-            raise MissingComponent(f"{self.name}: the layout has no task whose y_max is {y_max}")
-        discrete = names[0].startswith("TFBind")
-        x = np.zeros((len(y), 2), dtype=np.int32 if discrete else y.numpy().dtype)
-        task = ArrayTask(
-            names[0], x, y.reshape(-1, 1).numpy(), _none, num_classes=3 if discrete else None, dtype=y.numpy().dtype
-        )
-        config = short_config(names[0], 4 if discrete else 2)
-        config["testing"] |= {"alpha": alpha, "num_candidates": n}
-        conditions: list[Tensor] = []
-
-        def choosing(call: Call) -> Any:
-            first = call.given["x"][:1]
-            return first.expand(n, -1), first.new_zeros(n)
-
-        def sample(call: Call) -> Any:
-            conditions.append(call.given["y_high"].detach().reshape(-1).clone())
-            raise Enough
-
-        def sampling(_: Call) -> Any:
-            return few_pairs(x.shape[1])
-
-        in_test_form = copy.deepcopy(task)
-        if discrete:
-            in_test_form.map_to_logits()
-        with generators_kept():
-            instead = {
-                "sampling_data_from_GP": sampling, "forward": no_loss, "sampling_from_offline_data": choosing,
-                "sample": sample,
-            }  # fmt: skip
-            short_run(self, config, task, instead, test=in_test_form)
-        return {"condition": conditions[0]}
 
     def _fitted_on(self, task: Task, normalize_x: bool, normalize_y: bool) -> tuple[Any, Tensor, Tensor]:
         """The runner, and the offline data that it hands to its Gaussian process."""
@@ -132,18 +98,7 @@ class CheckoutParts(CheckoutSide):
         return driver.runner, x, y
 
 
-def _statistic(side: CheckoutSide, runner: Any, kind: str, end: str) -> Tensor:
-    named = {n: v for n, v in vars(runner).items() if {kind, end} <= set(n.lower().split("_"))}
-    if len(named) != 1:
-        raise MissingComponent(
-            f"{side.name}: its runner must keep the {kind} of {end} under one name that says so, found "
-            f"{', '.join(named) or 'none'}"
-        )
-    (value,) = named.values()
-    return torch.as_tensor(value).detach().clone()
-
-
-def _none(x: Any) -> Any:
+def _unscored(x: Any) -> Any:
     return np.zeros(len(x))
 
 

@@ -39,13 +39,14 @@ class _Double(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.float:
             return args[0].double()
-        if func is torch.arange and any(isinstance(a, float) for a in args):  # its integers are float32's, as published
-            return func(*args, **{"dtype": torch.float32, **(kwargs or {})})
+        given = kwargs or {}
+        if func is torch.arange and any(isinstance(a, float) for a in (*args, *given.values())):
+            return func(*args, **{"dtype": torch.float32, **given})  # its integers are float32's, as published
 
         def wide(value: Any) -> Any:
             return torch.float64 if value is torch.float32 else value
 
-        return func(*(wide(a) for a in args), **{name: wide(value) for name, value in (kwargs or {}).items()})
+        return func(*(wide(a) for a in args), **{name: wide(value) for name, value in given.items()})
 
 
 class _Numpy(ModuleType):

@@ -8,8 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from parity.sides.checkouts.bridge import no_initial_draws
+from parity.sides.checkouts.following import CheckoutFollowing
 from parity.sides.checkouts.pairs import CheckoutPairs
 from parity.sides.checkouts.parts import CheckoutParts
+from parity.sides.checkouts.scoring import CheckoutScoring
 from parity.sides.checkouts.steps import CheckoutSteps
 from parity.sides.checkouts.training import CheckoutTraining
 from parity.sides.interface import Bridge, Tree
@@ -29,7 +31,7 @@ _NAMES = (
 """Of a bridge, under which its settings stand in the configuration too."""
 
 
-class RootCheckout(CheckoutPairs, CheckoutParts, CheckoutSteps, CheckoutTraining):
+class RootCheckout(CheckoutPairs, CheckoutParts, CheckoutScoring, CheckoutSteps, CheckoutFollowing, CheckoutTraining):
     """`root:PATH`."""
 
     layout = "ROOT"

@@ -89,8 +89,8 @@ class Watched:
 class Driver:
     """One configuration, task and seed; `watched` fills while it runs.
 
-    `instead` gives published names another content, for components that need only what lies around them: `forward`
-    and `sample` of the model, `GP`, and the functions of `runners.utils`.
+    `instead` gives published names another content, for components that need only what lies around them: `forward`,
+    `sample` and `eval` of the model, `GP`, and the functions of `runners.utils`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Driver:
                 enter(put(sys.modules["design_bench"], "make", self._make))
             enter(put(model, "__init__", _noting(model.__init__, self.watched.models)))
             enter(put(average, "__init__", _noting(average.__init__, self.watched.averages)))
-            for name in ("forward", "sample"):
+            for name in ("forward", "sample", "eval"):
                 enter(put(model, name, _as_method(self._watch(name, getattr(model, name)))))
             for name, module in _FUNCTIONS.items():
                 original = self.side.found(module, name)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call, Driver
+from parity.sides.checkouts.watch import as_number, python_generator_kept
 from parity.sides.interface import MissingComponent, Tree
 from parity.tasks.interface import Task
 
@@ -27,12 +26,12 @@ class CheckoutTraining(CheckoutSide):
         notes = _Notes()
         in_test_form = _in_test_form(task)
         driver = Driver(self, config, task, seed, forward=notes.forward, sample=notes.sample)
-        with self.precision(dtype), _python_generator_kept(), driver.watching():
+        with self.precision(dtype), python_generator_kept(), driver.watching():
             notes.watched = driver.watched
             paths = driver.train()
             tree = notes.trained()
             percentiles = driver.test(in_test_form, paths)
-            return tree | notes.tested() | {"percentiles": torch.stack([_number(value) for value in percentiles])}
+            return tree | notes.tested() | {"percentiles": torch.stack([as_number(value) for value in percentiles])}
         raise MissingComponent(f"{self.name}: the run ended early")
 
 
@@ -102,17 +101,3 @@ def _in_test_form(task: Task) -> Task:
     if task.is_discrete:
         task.map_to_logits()
     return task
-
-
-def _number(value: Any) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().reshape(())
-
-
-@contextmanager
-def _python_generator_kept() -> Iterator[None]:
-    """Published code may seed Python's own generator, which nothing draws from: that is no part of a run."""
-    state = random.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(state)

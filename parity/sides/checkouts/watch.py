@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-__all__ = ["Enough", "generators_kept", "put", "renamed"]
+__all__ = ["Enough", "as_number", "generators_kept", "put", "python_generator_kept", "renamed"]
 
 
 class Enough(BaseException):
@@ -61,3 +62,18 @@ def generators_kept() -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
+
+
+def as_number(value: Any) -> Tensor:
+    """A tensor () in the default precision, of whatever form of number a test returns."""
+    return torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().reshape(())
+
+
+@contextmanager
+def python_generator_kept() -> Iterator[None]:
+    """Published code may seed Python's own generator, which nothing draws from: that is no part of a run."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,131 @@
+"""What ROOT computes only inside its runner, from a checkout: each training step, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from parity.sides.checkouts.bridge import CheckoutSide
+from parity.sides.checkouts.runner import Call, Driver
+from parity.sides.checkouts.short import UNFITTED
+from parity.sides.checkouts.watch import python_generator_kept
+from parity.sides.interface import MissingComponent, Pairs, Tree
+from parity.sides.root_pairs import ENDS, nested
+from parity.sides.training import Step
+from parity.tasks.interface import Task
+from parity.timeline import Timeline
+
+__all__ = ["CheckoutFollowing"]
+
+
+class CheckoutFollowing(CheckoutSide):
+    """`training_steps`, by `BBDMRunner(config)` and its `train()` on given pairs."""
+
+    def training_steps(
+        self,
+        *,
+        config: Mapping[str, Any],
+        task: Task,
+        seed: int,
+        dtype: torch.dtype,
+        pairs: Sequence[Sequence[Pairs]],
+    ) -> Tree:
+        """The tree of `parity.timeline.record_timeline`, told by the calls of published names."""
+        with ExitStack() as contexts:
+            run = _Run(pairs, contexts)
+            driver = Driver(
+                self, config, task, seed, GP=lambda _: UNFITTED, sampling_data_from_GP=run.pairs_of_an_epoch,
+                create_train_dataloader=run.loader, forward=run.forward, eval=run.evaluating,
+            )  # fmt: skip
+            run.watched = driver.watched
+            with self.precision(dtype), python_generator_kept(), driver.watching():
+                driver.train()
+                return run.ended()
+        raise MissingComponent(f"{self.name}: the run ended early")
+
+
+class _Run:
+    """A run in progress: what the calls of published names tell, handed to a timeline."""
+
+    def __init__(self, pairs: Sequence[Sequence[Pairs]], contexts: ExitStack) -> None:
+        self.watched: Any = None
+        self._pairs, self._contexts = pairs, contexts
+        self._timeline: Timeline | None = None
+        self._epoch, self._step = -1, 0
+        self._losses: dict[bool, list[float]] = {}
+        self._lr = 0.0
+
+    def pairs_of_an_epoch(self, call: Call) -> Any:
+        """An epoch begins, and with it ends the one before."""
+        if self._timeline is None:
+            self._timeline = self._contexts.enter_context(Timeline(dict(self.watched.models[-1].named_parameters())))
+        else:
+            self._epoch_ended()
+        self._epoch += 1
+        self._losses = {}
+        self._pool = call.given["x_train"].detach()
+        return nested(self._pairs[self._epoch])
+
+    def loader(self, call: Call) -> Any:
+        """The checkout's own, listened to."""
+        loader, held_out = call.made()
+        return _Heard(loader, self._trained), held_out
+
+    def forward(self, call: Call) -> Any:
+        """Of a training batch, or of one of a validation."""
+        training = call.given["self"].training
+        if training:
+            self._lr = float(self.watched.calls["get_optimizer"][-1].result.param_groups[0]["lr"])
+        loss, log = call.made()
+        self._losses.setdefault(training, []).append(float(loss))
+        return loss, log
+
+    def evaluating(self, call: Call) -> Any:
+        """A validation begins; it may have no batch."""
+        self._losses.setdefault(False, [])
+        return call.made()
+
+    def ended(self) -> Tree:
+        """The tree of the whole run."""
+        self._epoch_ended()
+        return self._timeline.tree  # type: ignore[union-attr] # a run without an epoch raises before
+
+    def _trained(self, batch: Any) -> None:
+        (x_high, y_high), (x_low, y_low) = batch
+        self._step += 1
+        step = Step(
+            epoch=self._epoch,
+            global_step=self._step,
+            batch=dict(zip(ENDS, (x_high, y_high, x_low, y_low), strict=True)),
+            loss=self._losses[True][-1],
+            lr=self._lr,
+        )
+        averages = self.watched.averages
+        weights = averages[-1].shadow if averages else dict(self.watched.models[-1].named_parameters())
+        self._timeline.after_step(step, self._pool, weights)  # type: ignore[union-attr]
+
+    def _epoch_ended(self) -> None:
+        if self._timeline is None:
+            raise MissingComponent("its runner never called sampling_data_from_GP as published")
+        self._timeline.after_epoch(self._losses.get(False))
+
+
+class _Heard:
+    """A loader that says when a batch that it gave has been trained on: when the next one is asked for."""
+
+    def __init__(self, loader: Any, trained: Callable[[Any], None]) -> None:
+        self._loader, self._trained = loader, trained
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._loader:
+            yield batch
+            self._trained(batch)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
