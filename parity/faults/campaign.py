@@ -88,9 +88,9 @@ class Campaign:
                 judged, error = self._judge(pool, change, seed)
                 caught = [name for name, result in judged.items() if not result["ok"]]
                 looked = next((name for name in caught if name in change.component), next(iter(caught), None))
-                pointed = None
+                pointed, said = None, ""
                 if self.diagnose and looked is not None and change.what in _TO_CATCH and not error:
-                    pointed = _pointed(pool, looked, judged[looked]["params"])
+                    pointed, said = _pointed(pool, looked, judged[looked]["params"])
         shown = judged[looked] if looked else None
         return {
             **{name: getattr(change, name) for name in ("what", "id", "kind", "file", "equivalent")},
@@ -108,6 +108,7 @@ class Campaign:
             "used": {name: _rounded(result["used"]) for name, result in judged.items()},
             "diagnosed": self.diagnose and looked is not None and change.what in _TO_CATCH,
             "pointed": pointed,
+            "said": said,
             "near": pointed is not None and _is_near(pointed, change),
             "seconds": round(time.perf_counter() - start, 2),
         }
@@ -156,15 +157,15 @@ def _copy(change: Change, folder: Path) -> None:
     (folder / "ggfm" / change.file).write_text(change.changed, encoding="utf-8")
 
 
-def _pointed(pool: Pool, component: str, params: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The line that the diagnosis names first."""
+def _pointed(pool: Pool, component: str, params: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
+    """The line that the diagnosis names first, and what it says."""
     if params is None:
-        return None
+        return None, ""
     _, found = next(iter(pool.run([Diagnose(component, params)])))
     if isinstance(found, Failure):
-        return None
+        return None, f"it {found.reason}"
     site = found["look_at"]
-    return _place(site) if site is not None else None
+    return (_place(site) if site is not None else None), found["sentence"]
 
 
 def _place(site: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import sys
 from collections import Counter, defaultdict
 from contextlib import suppress
+from difflib import SequenceMatcher
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeGuard
@@ -14,12 +16,18 @@ from typing import TypeGuard
 from parity.diagnosis.repair.vocabulary import tree_of
 
 __all__ = [
-    "attributes", "fields", "flags", "is_word", "methods", "modules", "names", "uncalled", "unread_attributes",
-    "unread_keys",
+    "attributes", "fields", "flags", "is_word", "methods", "modules", "named_alike", "names", "uncalled",
+    "unread_attributes", "unread_keys",
 ]  # fmt: skip
 
 _STARTED = re.compile("main$|tests?(_|$)").match
 """Names of functions that tools and people start, and that no function lacks a call of."""
+
+_SHORTEST = 4
+"""Letters of a name that counts as part of another one."""
+
+_AKIN = 6
+"""Functions of a module that are tried for one of a name like theirs."""
 
 _FILES = 100
 """Files of a folder that are read for the switches of their functions and the fields of their classes."""
@@ -142,6 +150,21 @@ def modules(path: str) -> frozenset[str]:
     """Under which names a file imports modules."""
     imports = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Import)]
     return frozenset(alias.asname or alias.name for node in imports for alias in node.names)
+
+
+@lru_cache(maxsize=1024)
+def named_alike(path: str, base: str, name: str) -> tuple[str, ...]:
+    """Functions of the module that a file imports as `base` with a name that holds this one, or is held by it."""
+    nodes = ast.walk(tree_of(path))
+    imported = [(f"{n.module}.{a.name}", a) for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names]
+    module = next((sys.modules.get(full) for full, a in imported if (a.asname or a.name) == base), None)
+    if module is None and base in modules(path):
+        module = sys.modules.get(base)
+    if module is None:
+        return ()
+    like = [n for n in vars(module) if n != name and (n in name or name in n) and n[:1] != "_"]
+    functions = [n for n in like if min(len(n), len(name)) >= _SHORTEST and callable(vars(module)[n])]
+    return tuple(sorted(functions, key=lambda n: -SequenceMatcher(None, n, name).ratio())[:_AKIN])
 
 
 @lru_cache(maxsize=256)

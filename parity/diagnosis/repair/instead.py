@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, combinations
 
 from parity.diagnosis.repair.access import calls, slices, subscripts
+from parity.diagnosis.repair.folder import named_alike
 from parity.diagnosis.repair.scope import Scope
 from parity.diagnosis.repair.tree import Part, is_callee, is_condition
 
@@ -155,6 +156,8 @@ def _attributes(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
     rank = 2 if base in scope.modules or is_callee(part) or is_condition(part) else 1
     if is_callee(part) and node.attr.endswith("_"):  # in place where it should make something new
         yield ast.Attribute(node.value, node.attr.rstrip("_"), ast.Load()), 0
+    for name in named_alike(scope.path, base, node.attr):
+        yield ast.Attribute(node.value, name, ast.Load()), 1
     if node.attr in scope.kinds and not is_callee(part):
         yield ast.Name(node.attr, ast.Load()), 0
     used = scope.attributes.get(base, ())

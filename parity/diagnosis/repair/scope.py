@@ -47,6 +47,9 @@ class Scope:
     methods: Mapping[str, frozenset[str]]
     """By the name of a method of the folder's classes, those of the same class."""
 
+    path: str
+    """The file's."""
+
     names: frozenset[str]
     """What can be called by name alone: the file's own names, and Python's."""
 
@@ -72,6 +75,7 @@ def scope_of(site: Site, kinds: Kinds, words: Vocabulary) -> Scope:
         fields=folder.fields(path),
         uncalled=folder.uncalled(path),
         methods=folder.methods(path),
+        path=path,
         names=folder.names(path),
         flags=folder.flags(path),
     )
