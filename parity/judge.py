@@ -15,7 +15,7 @@ from parity.golden.recorded_side import RecordedSide
 from parity.outcome import Outcome
 from parity.outcome import execute as run_side
 from parity.policy import EPS64, Policy
-from parity.sides.interface import MissingComponent, Side, Tree
+from parity.sides.interface import MissingComponent, Side, SideLost, Tree
 from parity.verdict import Judgement, LeafResult, Verdict
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def judge(
             return verdict(Verdict.MISSING, str(outcome.error) or f"{name} has no {component.name}")
     for left, right in ((ref32, cand32), (ref64, cand64)):
         if left.error or right.error or component.refused(params):
-            return verdict(*_judge_errors(left, right, component.refused(params)))
+            unchecked = getattr(candidate, "is_unchecked", False)
+            return verdict(*_judge_errors(left, right, component.refused(params), unchecked))
 
     runs = Runs(ref32.tree, cand32.tree, ref64.tree, cand64.tree)
     runs, leaves = compare_with_spread(
@@ -141,12 +142,16 @@ def compare_with_spread(
     return runs, leaves
 
 
-def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool) -> tuple[Verdict, str]:
+def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool, unchecked: bool) -> tuple[Verdict, str]:
+    """`unchecked`: the candidate's code checks no input, so that to fail on one, in whatever way, is to refuse it."""
     left, right = reference.error, candidate.error
     if left and right:
         kinds = f"reference {_say(left)}; candidate {_say(right)}"
         # An error of another kind is a refusal where it is the reference's own way to refuse.
-        if refused and (isinstance(right, (ValueError, RuntimeError)) or type(left).__name__ == type(right).__name__):
+        meant = (
+            unchecked or isinstance(right, (ValueError, RuntimeError)) or type(left).__name__ == type(right).__name__
+        )
+        if refused and meant and not isinstance(right, (SideLost, MemoryError)):
             return Verdict.REFUSED, f"both refuse this input: {kinds}"
         if refused:
             return Verdict.ERROR, f"the candidate does not refuse this input, it fails on it: {kinds}"

@@ -159,8 +159,9 @@ COMPONENTS = [
             _POINT | {"objective": "noise"},
             _POINT | {"objective": "ysubx"},
             _POINT | {"objective": "score"},
-            _POINT | {"outside": "above"},
-            _POINT | {"outside": "below"},
+            # Of the others no formula reads t, and code that checks nothing takes any.
+            _POINT | {"objective": "noise", "outside": "above"},
+            _POINT | {"objective": "noise", "outside": "below"},
         ],
         refused=_bad_point,
     ),

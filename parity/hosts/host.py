@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from parity.hosts.wire import SIZE, decode
 from parity.sides.checkouts import check_folder
+from parity.sides.interface import SideLost
 
 __all__ = ["Host", "Limits", "SideDied", "SideTimedOut"]
 
@@ -36,11 +37,11 @@ _START = (
 )
 
 
-class SideDied(RuntimeError):
+class SideDied(SideLost):
     """The process that held the code ended: it exited, crashed, or was killed."""
 
 
-class SideTimedOut(RuntimeError):
+class SideTimedOut(SideLost):
     """The code did not answer in time; its process was killed."""
 
 

@@ -21,6 +21,9 @@ _limits = Limits()
 class HostedSide:
     """The code behind a `Host`. `notes`: what its adapter had to bridge, a line each."""
 
+    is_unchecked = True
+    """Published code checks no input: how it fails on one says nothing."""
+
     def __init__(self, host: Host) -> None:
         self.host = host
         loaded = host.start()

@@ -21,7 +21,7 @@ from torch import Tensor
 from parity.sides.training import Trainable
 from parity.tasks.interface import Task
 
-__all__ = ["Bridge", "MissingComponent", "Pairs", "Side", "Tree"]
+__all__ = ["Bridge", "MissingComponent", "Pairs", "Side", "SideLost", "Tree"]
 
 Tree = dict[str, Any]
 """A named, flat tree of outputs; a slash in a name groups leaves (`grad/denoise_fn.main.0.weight`)."""
@@ -32,6 +32,10 @@ Pairs = Mapping[str, Tensor]
 
 class MissingComponent(NotImplementedError):
     """The implementation behind a side does not have this component. Never counts as agreement."""
+
+
+class SideLost(RuntimeError):
+    """The process that holds an implementation's code ended, or was ended. It refuses nothing by that."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from parity.judge import judge
-from parity.sides.interface import MissingComponent
+from parity.sides.interface import MissingComponent, SideLost
 from parity.verdict import Verdict
 
 from .toys import CONTEXT, PARAMS, REFERENCE, Toy, component
@@ -86,6 +86,26 @@ def test_a_declared_refusal_agrees_only_if_both_refuse():
     assert verdict(raising(ValueError("b")), reference, refused=lambda p: True).verdict is Verdict.REFUSED
     assert verdict(lambda x: x, reference, refused=lambda p: True).verdict is Verdict.ERROR
     assert verdict(lambda x: x, REFERENCE, refused=lambda p: True).verdict is Verdict.ERROR
+
+
+@pytest.mark.parametrize(
+    ("error", "of_code_that_checks", "of_code_that_checks_nothing"),
+    [
+        (RuntimeError("index out of bounds"), Verdict.REFUSED, Verdict.REFUSED),
+        (ZeroDivisionError("division by zero"), Verdict.ERROR, Verdict.REFUSED),
+        (IndexError("index out of range"), Verdict.ERROR, Verdict.REFUSED),
+        (SideLost("was killed by SIGSEGV"), Verdict.ERROR, Verdict.ERROR),
+        (MemoryError(), Verdict.ERROR, Verdict.ERROR),
+    ],
+)
+def test_a_failure_is_a_refusal_of_code_that_checks_nothing_and_a_crash_is_none(
+    error, of_code_that_checks, of_code_that_checks_nothing
+):
+    reference, candidate = Toy("reference", raising(ValueError("a"))), Toy("candidate", raising(error))
+    for unchecked, expected in ((False, of_code_that_checks), (True, of_code_that_checks_nothing)):
+        candidate.is_unchecked = unchecked
+        found = judge(component(refused=lambda p: True), PARAMS, reference, candidate, CONTEXT)
+        assert found.verdict is expected
 
 
 def test_a_missing_component_is_missing():
