@@ -88,13 +88,16 @@ class Host:
             self._loaded = reply
         return self._loaded
 
-    def request(self, *message: Any) -> dict[str, Any]:
-        """The reply to a request. Raises SideDied and SideTimedOut, after which the next request starts it anew."""
+    def request(self, *message: Any, seconds: float | None = None) -> dict[str, Any]:
+        """The reply to a request, within `seconds` where the limit of a call is not meant.
+
+        Raises SideDied and SideTimedOut, after which the next request starts it anew.
+        """
         try:
             self.start()
         except ValueError as error:
             raise SideDied(f"{self.specifier} could not be started again: {error}") from None
-        return self._exchange(message)
+        return self._exchange(message, seconds)
 
     def close(self) -> None:
         """Ends the process and all that it started."""

@@ -51,9 +51,11 @@ def serve(requests: int, replies: int, memory: int, scratch: str) -> None:
             target.write(SIZE.pack(len(content)) + content)
             target.flush()
     shutil.rmtree(scratch, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)  # what the code has started ends with it
 
 
 def _load(specifier: str) -> tuple[Any, dict[str, Any]]:
+    folder = Path.cwd()
     try:
         with settings_kept(), warnings.catch_warnings():
             side = load_checkout(specifier)
@@ -63,6 +65,8 @@ def _load(specifier: str) -> tuple[Any, dict[str, Any]]:
         where = traceback.extract_tb(error.__traceback__)[-1]
         at = f"{Path(where.filename).name}:{where.lineno}"
         return None, {"refused": f"{specifier} cannot be loaded: {type(error).__name__}: {error} ({at})"}
+    finally:
+        os.chdir(folder)
     return side, {"name": side.name, "version": side.version, "notes": list(side.notes)}
 
 
@@ -87,7 +91,7 @@ _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {"execute": _execute, "expl
 
 def _guarded(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The reply; an exit of the code is one, and what it did to the interpreter is undone."""
-    path, environment = list(sys.path), dict(os.environ)
+    path, environment, folder = list(sys.path), dict(os.environ), Path.cwd()
     try:
         return call()
     except SystemExit as error:
@@ -95,6 +99,7 @@ def _guarded(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except BaseException as error:  # noqa: BLE001 - the code may raise anything, and must not end the process
         return {"died": f"raised {type(error).__name__}: {error}"}
     finally:
+        os.chdir(folder)
         sys.path[:] = path
         os.environ.clear()
         os.environ.update(environment)

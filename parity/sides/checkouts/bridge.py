@@ -6,17 +6,19 @@ import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from parity.sides.checkouts.calls import as_many, those_taken
+from parity.sides.checkouts.calls import called, those_taken
 from parity.sides.checkouts.commit import commit_of
 from parity.sides.checkouts.precision import precision
+from parity.sides.checkouts.watch import loss_of
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
-__all__ = ["CheckoutSide", "is_within", "no_initial_draws"]
+__all__ = ["CheckoutSide", "is_of_folder", "is_within", "no_initial_draws"]
 
 
 class CheckoutSide:
@@ -38,15 +40,23 @@ class CheckoutSide:
 
     def found(self, module: str, name: str) -> Any:
         """The checkout's object, or MissingComponent naming it; what importing the module raises passes through."""
-        try:
-            value = getattr(importlib.import_module(module), name, None)
-        except ModuleNotFoundError as error:
-            if not is_within(module, error.name or ""):
-                raise
-            value = None
+        value = getattr(self.module(module), name, None)
         if value is None:
             raise MissingComponent(f"{self.name} has no {module}.{name}")
         return value
+
+    def module(self, name: str) -> ModuleType | None:
+        """The checkout's module; None where it has none. MissingComponent where that imports what is not there."""
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            absent = error.name or ""
+            if is_within(name, absent):
+                return None
+            if is_of_folder(absent, self.folder):
+                text = f"{name} imports {absent}, which the checkout does not have"
+                raise MissingComponent(f"{self.name}: {text}") from error
+            raise
 
     def precision(self, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
         """Inside, the checkout's code, written for float32, runs in `dtype`."""
@@ -124,11 +134,14 @@ class CheckoutSide:
         """`p_losses`, or `forward` where t is to be drawn."""
         with self.precision(bridge.dtype):
             model = self.model(bridge, state)
-            given = (x_high, y_high, x_low, y_low)
-            loss, log = model(*given) if t is None else model.p_losses(*given, t, noise)
-            loss.backward()
+            given = {"x_high": x_high, "y_high": y_high, "x_low": x_low, "y_low": y_low}
+            drawn = {} if t is None else {"t": t, "noise": noise}
+            found = called(model.p_losses if drawn else model.forward, given | drawn)
+            loss, log = loss_of(found), found[1] if isinstance(found, (tuple, list)) else {}
+            loss.backward()  # type: ignore[no-untyped-call]
         gradients = {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
-        return {"loss": loss.detach(), "x0_recon": log["x0_recon"].detach(), **gradients}
+        logged = {"x0_recon": log["x0_recon"].detach()} if "x0_recon" in log else {}
+        return {"loss": loss.detach(), **logged, **gradients}
 
     def p_sample(
         self,
@@ -146,8 +159,11 @@ class CheckoutSide:
         """`p_sample`, without a graph as published code samples."""
         with self.precision(bridge.dtype), torch.no_grad():
             model = self.model(bridge, state)
-            given = (x_t, x_low, y_low, y_high, step, clip_denoised, guidance_weight)
-            x_next, x0 = model.p_sample(*as_many(model.p_sample, *given))
+            given = {
+                "x_t": x_t, "x_low": x_low, "y_low": y_low, "y_high": y_high, "i": step,
+                "clip_denoised": clip_denoised, "classifier_free_guidance_weight": guidance_weight,
+            }  # fmt: skip
+            x_next, x0 = called(model.p_sample, given)
         return {"x_next": x_next, "x0": x0}
 
     def sample(
@@ -172,6 +188,12 @@ class CheckoutSide:
 def is_within(module: str, package: str) -> bool:
     """Whether the module is the package or lies in it, by their dotted names."""
     return f"{module}.".startswith(f"{package}.")
+
+
+def is_of_folder(module: str, folder: Path) -> bool:
+    """Whether a module would lie in the checkout, by the first word of its dotted name."""
+    top = module.partition(".")[0]
+    return bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
 
 
 @contextlib.contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-__all__ = ["as_many", "default_of", "those_taken"]
+__all__ = ["as_many", "called", "default_of", "those_taken"]
 
 
 def as_many(function: Callable[..., Any], *given: Any) -> tuple[Any, ...]:
@@ -21,6 +22,22 @@ def as_many(function: Callable[..., Any], *given: Any) -> tuple[Any, ...]:
             continue
         return given[:count]
     return given
+
+
+def called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    """The function's result on arguments given under their published names, in their published order.
+
+    By name, in whatever order, where the function has no other argument; those that it takes by keyword alone, by name
+    in any case. Else by position, as many as it takes.
+    """
+    signature = _signature(function)
+    parameters = list(signature.parameters.values()) if signature is not None else []
+    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if parameters and len(by_name) == len(parameters) and by_name <= given.keys():
+        return function(**{name: value for name, value in given.items() if name in by_name})
+    keyword_only = {p.name: given[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name in given}
+    rest = [value for name, value in given.items() if name not in keyword_only]
+    return function(*as_many(partial(function, **keyword_only), *rest), **keyword_only)
 
 
 def those_taken(function: Callable[..., Any], **given: Any) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dis
+import sys
 from argparse import Namespace
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from functools import cache
+from types import FrameType
 from typing import Any
 
 from parity.sides.root_config import PUBLISHED, published_config
@@ -17,7 +20,7 @@ class Section(Namespace):
 
     An entry that it does not have is `machine`'s, which stands for command line and machine; None where that has none
     either, and a section at the top. `asked` notes both, by dotted name. What a published configuration may hold and
-    this one does not is absent.
+    this one does not is absent, and so is what code asks for by `getattr` or `hasattr`, prepared for its absence.
     """
 
     machine: Mapping[str, Any]
@@ -25,16 +28,21 @@ class Section(Namespace):
     path: str
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in _vocabulary():
+        if name.startswith("__") or (name not in self.machine and _is_asked_in_words(sys._getframe(1))):
+            raise AttributeError(f"the configuration has no {self.path}{name}")
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        if name in vars(self):
+            return vars(self)[name]
+        if name in _vocabulary():
             raise AttributeError(f"the configuration has no {self.path}{name}")
         if not self.path and name not in self.machine:
             setattr(self, name, _section({}, self.machine, self.asked, f"{name}."))
             return vars(self)[name]
-        self.asked[f"{self.path}{name}"] = self.machine.get(name)
-        return self.machine.get(name)
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
+        named = "run" if name.endswith("name") else None  # a run's: paths are made of it
+        self.asked[f"{self.path}{name}"] = self.machine.get(name, named)
+        return self.asked[f"{self.path}{name}"]
 
     def __setitem__(self, name: str, value: Any) -> None:
         setattr(self, name, value)
@@ -56,6 +64,11 @@ class Section(Namespace):
     def items(self) -> ItemsView[str, Any]:
         """Its own entries."""
         return vars(self).items()
+
+
+def _is_asked_in_words(frame: FrameType) -> bool:
+    """Whether a line asks by a call, as `getattr(config, "name", default)`, and not by a dot."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL")
 
 
 def _section(values: Mapping[str, Any], machine: Mapping[str, Any], asked: dict[str, Any], path: str) -> Section:

@@ -11,7 +11,7 @@ import torch
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call, Driver
 from parity.sides.checkouts.short import UNFITTED
-from parity.sides.checkouts.watch import python_generator_kept
+from parity.sides.checkouts.watch import loss_of, python_generator_kept
 from parity.sides.interface import MissingComponent, Pairs, Tree
 from parity.sides.root_pairs import ENDS, nested
 from parity.sides.training import Step
@@ -78,10 +78,10 @@ class _Run:
         """Of a training batch, or of one of a validation."""
         training = call.given["self"].training
         if training:
-            self._lr = float(self.watched.calls["get_optimizer"][-1].result.param_groups[0]["lr"])
-        loss, log = call.made()
-        self._losses.setdefault(training, []).append(float(loss))
-        return loss, log
+            self._lr = float(self.watched.last("get_optimizer").result.param_groups[0]["lr"])
+        made = call.made()
+        self._losses.setdefault(training, []).append(float(loss_of(made).detach()))
+        return made
 
     def evaluating(self, call: Call) -> Any:
         """A validation begins; it may have no batch."""
@@ -114,15 +114,19 @@ class _Run:
 
 
 class _Heard:
-    """A loader that says when a batch that it gave has been trained on: when the next one is asked for."""
+    """A loader that says when a batch that it gave has been trained on: when the next one is asked for.
+
+    It says what it gave: published code may write into it.
+    """
 
     def __init__(self, loader: Any, trained: Callable[[Any], None]) -> None:
         self._loader, self._trained = loader, trained
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self._loader:
+            given = [[values.clone() for values in end] for end in batch]
             yield batch
-            self._trained(batch)
+            self._trained(given)
 
     def __len__(self) -> int:
         return len(self._loader)

@@ -11,7 +11,7 @@ from torch import nn
 from parity.sides.checkouts.calls import default_of, those_taken
 from parity.sides.checkouts.pairs import CheckoutPairs
 from parity.sides.checkouts.settings import other_settings
-from parity.sides.interface import Bridge, MissingComponent, Tree
+from parity.sides.interface import Bridge, Tree
 
 __all__ = ["GgfmCheckout"]
 
@@ -43,10 +43,9 @@ class GgfmCheckout(CheckoutPairs):
 
     def weights_init(self) -> Any:
         """`main.weights_init`; commits without it keep PyTorch's own initialisation."""
-        try:
-            return self.found("main", "weights_init")
-        except MissingComponent:
+        if not (self.folder / "main.py").is_file():
             return None
+        return getattr(self.module("main"), "weights_init", None)
 
     def model_defaults(self) -> Tree:
         """From the signature."""

@@ -12,9 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
-__all__ = ["BRIDGED", "StandIns", "bridge_plateau"]
+__all__ = ["BRIDGED", "StandIns"]
 
 BRIDGED = (
     "design_bench", "wandb", "einops", "omegaconf", "tqdm", "matplotlib", "pandas", "seaborn", "tensorboard",
@@ -94,20 +92,6 @@ class StandIns(MetaPathFinder, Loader):
         return frame is not None and frame.f_code.co_filename.startswith(str(self._folder))
 
 
-def bridge_plateau() -> tuple[str, ...]:
-    """Lets ReduceLROnPlateau take `verbose` where this torch no longer does; a line on it."""
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-    if "verbose" in inspect.signature(plateau).parameters:
-        return ()
-
-    class ReduceLROnPlateau(plateau):  # type: ignore[misc, valid-type]
-        def __init__(self, *args: Any, verbose: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
-            super().__init__(*args, **kwargs)
-
-    torch.optim.lr_scheduler.ReduceLROnPlateau = ReduceLROnPlateau  # type: ignore[misc]
-    return ("bridged: ReduceLROnPlateau no longer takes verbose: the argument is dropped",)
-
-
 class _StandIn(ModuleType):
     """A module whose every name can be imported."""
 
@@ -115,9 +99,9 @@ class _StandIn(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         package = _package(self.__name__)
-        if package in LOGS:
-            return _Log
-        return _Progress if package == "tqdm" else _absent(f"{self.__name__}.{name}")
+        made = _Log if package in LOGS else _Progress if package == "tqdm" else _absent(f"{self.__name__}.{name}")
+        setattr(self, name, made)  # the same whenever it is asked for
+        return made
 
 
 class _Absent(type):

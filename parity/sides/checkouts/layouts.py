@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import shutil
 import sys
 from pathlib import Path
 
-from parity.sides.checkouts.bridge import CheckoutSide, is_within
+from parity.sides.checkouts.bridge import CheckoutSide, is_of_folder, is_within
 from parity.sides.checkouts.ggfm import GgfmCheckout
-from parity.sides.checkouts.imports import StandIns, bridge_plateau
+from parity.sides.checkouts.imports import StandIns
+from parity.sides.checkouts.retired import bridge_numpy, bridge_plateau
 from parity.sides.checkouts.root import RootCheckout
 
 __all__ = ["LAYOUTS", "NoCheckout", "check_folder", "load_checkout", "with_layout"]
@@ -62,24 +64,28 @@ def with_layout(path: str) -> str:
 def load_checkout(specifier: str) -> CheckoutSide:
     """The side, its modules imported from the folder before any other place.
 
-    Raises NoCheckout for a syntax error and for an import that is neither there nor bridged. A module that fails in
-    another way costs only the components that need it.
+    Raises NoCheckout for a syntax error, for an import that is neither installed nor bridged, and where no module of
+    the layout can be imported. A module that imports what the checkout lacks, or fails in another way, costs only the
+    components that need it.
     """
     layout, folder = check_folder(specifier)
     sys.path.insert(0, str(folder))
     stand_ins = StandIns(folder)
     sys.meta_path.insert(0, stand_ins)
-    plateau = bridge_plateau()
+    retired = (*bridge_plateau(), *bridge_numpy(folder))
+    _lay_out_settings(folder)
     adapter = _ADAPTERS[layout]
-    for module in adapter.modules:
-        _import(specifier, folder, module, stand_ins)
+    lacking = [text for module in adapter.modules if (text := _import(specifier, folder, module, stand_ins))]
+    if len(lacking) == len(adapter.modules):
+        raise NoCheckout(f"{specifier}: {lacking[0]}")
     for module in adapter.optional:
         with contextlib.suppress(Exception, SystemExit):  # raised again by the components that need the module
             _bridged(module, stand_ins)
-    return adapter(specifier, folder, (*_other_layouts(layout, folder), *stand_ins.notes, *plateau))
+    return adapter(specifier, folder, (*_other_layouts(layout, folder), *lacking, *stand_ins.notes, *retired))
 
 
-def _import(specifier: str, folder: Path, module: str, stand_ins: StandIns) -> None:
+def _import(specifier: str, folder: Path, module: str, stand_ins: StandIns) -> str:
+    """Imports it, if it is there. What it imports that the checkout lacks, in a line; empty if nothing."""
     try:
         _bridged(module, stand_ins)
     except SyntaxError as error:
@@ -87,14 +93,25 @@ def _import(specifier: str, folder: Path, module: str, stand_ins: StandIns) -> N
     except ModuleNotFoundError as error:
         absent = error.name or str(error)
         if is_within(module, absent):
-            return
-        if (folder / absent.partition(".")[0]).is_dir():
-            raise NoCheckout(f"{specifier}: {module} imports {absent}, which the checkout does not have") from error
+            return ""
+        if is_of_folder(absent, folder):
+            return f"{module} imports {absent}, which the checkout does not have"
         raise NoCheckout(
             f"{specifier}: {module} imports {absent!r}, which is not installed: pip install {absent.partition('.')[0]}"
         ) from error
     except (Exception, SystemExit):  # noqa: BLE001 - raised again by the components that need the module
-        return
+        return ""
+    return ""
+
+
+def _lay_out_settings(folder: Path) -> None:
+    """Copies configuration files to where the process works: code may read them by relative paths when imported."""
+    places = [folder, *(path for path in folder.glob("config*") if path.is_dir())]
+    for file in (file for place in places for file in (place.glob if place == folder else place.rglob)("*.*")):
+        if file.suffix in (".yaml", ".yml", ".json", ".toml") and file.is_file():
+            copy = Path(file.relative_to(folder))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 def _bridged(module: str, stand_ins: StandIns) -> None:

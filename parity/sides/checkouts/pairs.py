@@ -76,7 +76,7 @@ class CheckoutPairs(CheckoutSide):
                 paths = torch.stack([path for path, *_ in pairs])
                 tree[f"{function}/trajectory"] = _resampled(paths)
                 pairs = [((path[-1], high), (path[0], low)) for path, (low, high) in map(_with_scores, pairs)]
-            tree |= stacked(function, pairs, like=pool)
+            tree |= stacked(function, [_as_tensors(pair, pool) for pair in pairs], like=pool)
         after = torch.as_tensor(gp.variance).detach().reshape(())
         return tree | {"lengthscale_after": _stored(gp), "variance_after": after, "coef_after": gp.coef.reshape(-1)}
 
@@ -158,6 +158,11 @@ def _with_scores(pair: Sequence[Any]) -> tuple[Tensor, Sequence[Any]]:
     """A path with (y_low, y_high), which commits keep as two more entries or as one."""
     path, *scores = pair
     return path, scores[0] if len(scores) == 1 else scores
+
+
+def _as_tensors(pair: Sequence[Any], like: Tensor) -> list[list[Tensor]]:
+    """Both ends of a pair, of whatever kind of array and number they are kept as."""
+    return [[v if torch.is_tensor(v) else torch.as_tensor(v, dtype=like.dtype) for v in end] for end in pair]
 
 
 def _resampled(paths: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call
 from parity.sides.checkouts.short import UNFITTED, few_pairs, no_loss, short_config, short_run
-from parity.sides.checkouts.statistics import statistic_name
+from parity.sides.checkouts.statistics import statistic
 from parity.sides.checkouts.watch import Enough, generators_kept, put
 from parity.sides.interface import Tree
 from parity.tasks.array_task import ArrayTask
@@ -39,8 +39,7 @@ class CheckoutParts(CheckoutSide):
         tree: Tree = {"x": x, "y": y}
         for kind in ("mean", "std"):
             for end, shape in (("x", -1), ("y", ())):
-                value = torch.as_tensor(getattr(runner, statistic_name(self, runner, kind, end)))
-                tree[f"{kind}_{end}"] = value.detach().clone().reshape(shape)
+                tree[f"{kind}_{end}"] = statistic(self, runner, kind, end).reshape(shape)
         return tree
 
     def encoding(self, *, task: Task) -> Tree:

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from parity.sides.checkouts.watch import put, renamed
 
-__all__ = ["precision"]
+__all__ = ["precision", "wide_task"]
 
 
 @contextlib.contextmanager
@@ -47,6 +47,42 @@ class _Double(TorchFunctionMode):
             return torch.float64 if value is torch.float32 else value
 
         return func(*(wide(a) for a in args), **{name: wide(value) for name, value in given.items()})
+
+
+def wide_task(task: Any) -> Any:
+    """The task, its arrays of a kind that stays in float64 where code asks for float32 by a word, in a float64 run."""
+    return _WideTask(task) if torch.get_default_dtype() == torch.float64 else task
+
+
+class _WideTask:
+    """A task whose arrays are `_WideArray`; anything else of it is the task's own."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    @property
+    def x(self) -> Any:
+        return self._task.x.view(_WideArray)
+
+    @property
+    def y(self) -> Any:
+        return self._task.y.view(_WideArray)
+
+    def to_logits(self, x: Any) -> Any:
+        return self._task.to_logits(np.asarray(x)).view(_WideArray)
+
+    def predict(self, x: Any) -> Any:
+        return self._task.predict(np.asarray(x)).view(_WideArray)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_task":
+            raise AttributeError(name)
+        return getattr(self._task, name)
+
+
+class _WideArray(np.ndarray[Any, Any]):
+    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().astype(np.float64 if np.dtype(dtype) == np.float32 else dtype, *args, **kwargs)
 
 
 class _Numpy(ModuleType):

@@ -22,6 +22,7 @@ from torch import nn
 from parity.outcome import settings_kept
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.config import FOLDER, runner_config
+from parity.sides.checkouts.precision import wide_task
 from parity.sides.checkouts.watch import Enough, put, renamed
 from parity.sides.interface import MissingComponent
 
@@ -69,6 +70,12 @@ class Watched:
     calls: dict[str, list[Call]] = field(default_factory=dict)
     raised: Exception | None = None
 
+    def last(self, name: str) -> Call:
+        """The last call of a published name. Raises MissingComponent where there was none."""
+        if name not in self.calls:
+            raise MissingComponent(f"its runner never called {name} as published")
+        return self.calls[name][-1]
+
     def through(self, name: str, original: Callable[..., Any], instead: Replacement | None) -> Callable[..., Any]:
         """The function, its calls noted; `instead` of it is asked where there is one."""
 
@@ -115,7 +122,9 @@ class Driver:
             Path(FOLDER).mkdir(exist_ok=True)
             enter(put(torch, "load", _loading(torch.load)))
             if "design_bench" in sys.modules:
-                enter(put(sys.modules["design_bench"], "make", self._make))
+                bench = sys.modules["design_bench"]
+                enter(renamed(self.side.folder, bench.make, self._make))
+                enter(put(bench, "make", self._make))
             enter(put(model, "__init__", _noting(model.__init__, self.watched.models)))
             enter(put(average, "__init__", _noting(average.__init__, self.watched.averages)))
             for name in ("forward", "sample", "eval"):
@@ -137,12 +146,12 @@ class Driver:
         """What `test` returns, of a new runner that is told where the weights are. Raises as `train` does."""
         for name, path in zip(("model_load_path", "optim_sche_load_path"), paths, strict=False):
             setattr(self.config.model, name, path)
-        return self._said(lambda: self._new().test(task))
+        return self._said(lambda: self._new().test(wide_task(task)))
 
     def _make(self, *_: Any, **__: Any) -> Any:
         """The task that was given, so that what happens to it is seen; later ones as it was."""
         task, self._task = self._task, None
-        return copy.deepcopy(self._as_made) if task is None else task
+        return wide_task(copy.deepcopy(self._as_made) if task is None else task)
 
     def _new(self) -> Any:
         """A new runner, seeded as the script around it seeds, where it does not do so itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,48 @@ from torch import Tensor
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.interface import MissingComponent
 
-__all__ = ["put_statistic", "statistic_name"]
+__all__ = ["put_statistic", "statistic"]
+
+_WORDS = {"mean": "mean|mu|avg|average", "std": "std|sigma|stdev"}
+_APART = "[a-z0-9]+"
 
 
-def statistic_name(side: CheckoutSide, runner: Any, kind: str, end: str) -> str:
-    """The attribute with the `mean` or `std` of `x` or `y`, by the words of its name.
+def statistic(side: CheckoutSide, runner: Any, kind: str, end: str) -> Tensor:
+    """The `mean` or `std` of `x` or `y`, from the attribute whose name says so.
 
-    Raises MissingComponent where there is none, or more than one.
+    Raises MissingComponent where there is none, and where there are several that differ.
     """
-    named: list[str] = [name for name in vars(runner) if {kind, end} <= set(name.lower().split("_"))]
-    if len(named) != 1:
+    names = _names(runner, kind, end)
+    values = [torch.as_tensor(getattr(runner, name)).detach().clone() for name in names]
+    if not values or not all(torch.equal(value.reshape(-1), values[0].reshape(-1)) for value in values):
         raise MissingComponent(
-            f"{side.name}: its runner must keep the {kind} of {end} under one name that says so, found "
-            f"{', '.join(named) or 'none'}"
+            f"{side.name}: its runner must keep the {kind} of {end} in an attribute whose name says so, found "
+            f"{', '.join(names) or 'none'}"
         )
-    return named[0]
+    return values[0]
 
 
 def put_statistic(side: CheckoutSide, runner: Any, kind: str, end: str, value: Tensor) -> None:
-    """Give that attribute another value, of the type and in the shape that it has."""
-    name = statistic_name(side, runner, kind, end)
-    present = getattr(runner, name)
-    shaped = value.reshape(np.shape(present))
-    setattr(runner, name, shaped.to(present.dtype) if torch.is_tensor(present) else shaped.numpy())
+    """Give that attribute another value, of the type and in the shape that it has. Raises as `statistic` does."""
+    statistic(side, runner, kind, end)
+    for name in _names(runner, kind, end):
+        present = getattr(runner, name)
+        shaped = value.reshape(np.shape(present))
+        setattr(runner, name, shaped.to(present.dtype) if torch.is_tensor(present) else shaped.numpy())
+
+
+def _names(runner: Any, kind: str, end: str) -> list[str]:
+    """Attributes that hold numbers and have both words in their names, side by side without a mark between or apart."""
+    held = {
+        name: value
+        for name, value in vars(runner).items()
+        if isinstance(value, (Tensor, np.ndarray, np.generic, float))
+    }
+    return [name for name in held if _says(name.lower(), _WORDS[kind], end)]
+
+
+def _says(name: str, kinds: str, end: str) -> bool:
+    words = re.findall(_APART, name)
+    if end in words and any(re.fullmatch(kinds, word) for word in words):
+        return True
+    return any(re.fullmatch(f"({kinds}){end}|{end}({kinds})", word) for word in words)

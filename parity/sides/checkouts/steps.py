@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call
 from parity.sides.checkouts.short import NO_LOG, few_pairs, no_loss, short_config, short_run
-from parity.sides.checkouts.watch import Enough, generators_kept
-from parity.sides.interface import Bridge, Tree
+from parity.sides.checkouts.watch import Enough, generators_kept, loss_of
+from parity.sides.interface import Bridge, MissingComponent, Tree
 from parity.tasks.array_task import ArrayTask
 
 __all__ = ["CheckoutSteps"]
@@ -57,21 +57,21 @@ class CheckoutSteps(CheckoutSide):
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
                     parameter.copy_(state[name])
-            loss, log = call.made()
-            tree["loss"] = loss.detach().clone()
+            made = call.made()
+            tree["loss"] = loss_of(made).detach().clone()
             tree["model"], tree["generator"] = model, torch.get_rng_state()
-            return loss, log
+            return made
 
         def optimising(call: Call) -> Any:
             optimizer = call.made()
             optimizer.register_step_pre_hook(_enough)
             return optimizer
 
-        batch, pairs = [[x_high, y_high], [x_low, y_low]], few_pairs(bridge.dim)
+        batch, pairs = ((x_high, y_high), (x_low, y_low)), few_pairs(bridge.dim)
         with generators_kept():
             short_run(self, config, _task(x_high), {
                 "forward": forward, "get_optimizer": optimising, "sampling_data_from_GP": lambda _: pairs,
-                "create_train_dataloader": lambda _: ([batch] * step, pairs["f0"]),
+                "create_train_dataloader": lambda _: (_Repeated(batch, step), pairs["f0"]),
             })  # fmt: skip
         torch.set_rng_state(tree.pop("generator"))
         model = tree.pop("model")
@@ -100,6 +100,8 @@ class CheckoutSteps(CheckoutSide):
         def note() -> None:
             if batches:
                 tree.update({f"w{batches - 1}/{name}": value.detach().clone() for name, value in held.items()})
+                if not made:
+                    raise MissingComponent(f"{self.name}: its runner never called get_optimizer as published")
                 tree[f"lr{batches - 1}"] = made[-1].param_groups[0]["lr"]
 
         def forward(_: Call) -> Any:
@@ -122,13 +124,27 @@ class CheckoutSteps(CheckoutSide):
             return result
 
         like = next(iter(weights.values()))
-        batch, pairs = [[like.new_zeros(1, 1), like.new_zeros(1)]] * 2, few_pairs(1)
+        end, pairs = (like.new_zeros(1, 1), like.new_zeros(1)), few_pairs(1)
         with generators_kept():
             short_run(self, config, _task(like.new_zeros(4, 1)), {
                 "forward": forward, "get_optimizer": optimising, "sampling_data_from_GP": lambda _: pairs,
-                "create_train_dataloader": lambda _: ([batch] * (len(losses) + 1), pairs["f0"]),
+                "create_train_dataloader": lambda _: (_Repeated((end, end), len(losses) + 1), pairs["f0"]),
             })  # fmt: skip
         return tree
+
+
+class _Repeated:
+    """A loader of one batch, `count` times: each time of new tensors, as published code may write into them."""
+
+    def __init__(self, batch: Sequence[Sequence[Tensor]], count: int) -> None:
+        self._batch, self._count = batch, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(self._count):
+            yield [[values.clone() for values in end] for end in self._batch]
 
 
 def _enough(*_: Any) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call, Driver
-from parity.sides.checkouts.watch import as_number, python_generator_kept
+from parity.sides.checkouts.watch import as_number, loss_of, python_generator_kept
 from parity.sides.interface import MissingComponent, Tree
 from parity.tasks.interface import Task
 
@@ -47,10 +47,10 @@ class _Notes:
     def forward(self, call: Call) -> Any:
         training = call.given["self"].training
         if training:
-            self.rates.append(float(self._last("get_optimizer").result.param_groups[0]["lr"]))
-        loss, log = call.made()
-        self.losses[training].append(float(loss))
-        return loss, log
+            self.rates.append(float(self.watched.last("get_optimizer").result.param_groups[0]["lr"]))
+        made = call.made()
+        self.losses[training].append(float(loss_of(made).detach()))
+        return made
 
     def sample(self, call: Call) -> Any:
         self.sampled_with = _parameters(call.given["self"])
@@ -65,7 +65,7 @@ class _Notes:
             "lr": torch.tensor(self.rates, dtype=torch.float64),
             "val_losses": torch.tensor(self.losses[False], dtype=torch.float64),
             "global_step": len(self.losses[True]),
-            "best_x": self._last("sampling_data_from_GP").given["x_train"].detach().clone(),
+            "best_x": self.watched.last("sampling_data_from_GP").given["x_train"].detach().clone(),
             **{f"final/state/{name}": weight for name, weight in self.weights.items()},
             **{f"ema/{name}": weight for name, weight in self.average.items()},
         }
@@ -77,7 +77,7 @@ class _Notes:
                 "test() sampled with other weights than train() left: it was told where they lie by "
                 "config.model.model_load_path"
             )
-        chosen, chain = self._last("sampling_from_offline_data"), self._last("sample")
+        chosen, chain = self.watched.last("sampling_from_offline_data"), self.watched.last("sample")
         low, low_scores = chosen.result
         return {
             "offline_x": chosen.given["x"].detach().clone(),
@@ -87,9 +87,6 @@ class _Notes:
             "test/high_cond": chain.given["y_high"].reshape(-1),
             "test/high": chain.result,
         }
-
-    def _last(self, name: str) -> Any:
-        return self.watched.calls[name][-1]
 
 
 def _parameters(model: Any) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Enough", "as_number", "generators_kept", "put", "python_generator_kept", "renamed"]
+__all__ = ["Enough", "as_number", "generators_kept", "loss_of", "put", "python_generator_kept", "renamed"]
 
 
 class Enough(BaseException):
@@ -67,6 +67,12 @@ def generators_kept() -> Iterator[None]:
 def as_number(value: Any) -> Tensor:
     """A tensor () in the default precision, of whatever form of number a test returns."""
     return torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().reshape(())
+
+
+def loss_of(made: Any) -> Tensor:
+    """The loss that a model's forward pass returns, alone or with what it logs."""
+    loss: Tensor = made[0] if isinstance(made, (tuple, list)) else made
+    return loss
 
 
 @contextmanager
