@@ -7,16 +7,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from parity.components import REGISTRY, Context
 from parity.sides import load_side
-from parity.sides.checkouts.calls import as_many, default_of, those_taken
+from parity.sides.checkouts.calls import as_many, called, default_of, those_taken
 from parity.sides.checkouts.commit import commit_of
+from parity.sides.checkouts.config import runner_config
 from parity.sides.checkouts.ggfm import GgfmCheckout
+from parity.sides.checkouts.precision import precision
 from parity.sides.checkouts.settings import other_settings
-from parity.sides.interface import Bridge
+from parity.sides.checkouts.statistics import put_statistic, statistic
+from parity.sides.interface import Bridge, MissingComponent
 from parity.tasks import load_task
 
 
@@ -36,6 +40,58 @@ def test_arguments_that_a_commit_lacks_are_left_out():
     assert default_of(older, "x") == "no default"
     assert default_of(older, "weight") == "no such argument"
     assert default_of(older, "weight", absent=0.0) == 0.0
+
+
+def test_arguments_are_given_by_name_where_a_commit_orders_them_otherwise():
+    given = {"x": 1, "step": 2, "clip": False, "weight": 0.5}
+    assert called(lambda step, x: (x, step), given) == (1, 2)
+    assert called(lambda x, step, *, clip: (x, step, clip), given) == (1, 2, False)
+    assert called(lambda a, b, *, weight=0.0: (a, b, weight), given) == (1, 2, 0.5)
+    assert called(lambda a, b, clip=True: (a, b, clip), given) == (1, 2, False)
+    assert called(lambda *everything: everything, given) == (1, 2, False, 0.5)
+
+
+def test_settings_that_a_runner_asks_for_with_a_default_are_absent_and_others_are_none():
+    config, asked = runner_config({"training": {"lr": 0.1}, "model": {}}, seed=3)
+    assert getattr(config.training, "every", 10) == 10
+    assert not hasattr(config.model, "model_load_path")
+    assert (config.training.lr, config["training"]["lr"], config.args.seed) == (0.1, 0.1, 3)
+    assert (config.model.model_load_path, config.training["every"], config.args.exp_name) == (None, None, "run")
+    assert asked["args.exp_name"] == "run"
+
+
+@pytest.mark.parametrize("name", ["mean_x", "offline_x_mean", "meanX", "x_mu", "avg_x"])
+def test_statistics_are_found_by_what_their_names_say(name):
+    runner = SimpleNamespace(**{name: torch.ones(2)}, std_x=torch.ones(2), max_x=torch.ones(2), y_mean=torch.zeros(()))
+    assert torch.equal(statistic(None, runner, "mean", "x"), torch.ones(2))
+    put_statistic(None, runner, "mean", "x", torch.full((2,), 3.0))
+    assert torch.equal(getattr(runner, name), torch.full((2,), 3.0))
+    assert torch.equal(runner.std_x, torch.ones(2))
+
+
+def test_statistics_under_two_names_must_be_equal():
+    side, runner = SimpleNamespace(name="root:x"), SimpleNamespace(mean_x=np.ones(2), mean_offline_x=np.ones(2))
+    assert torch.equal(statistic(side, runner, "mean", "x"), torch.ones(2, dtype=torch.float64))
+    runner.mean_x = np.zeros(2)
+    with pytest.raises(MissingComponent, match="mean_x, mean_offline_x"):
+        statistic(side, runner, "mean", "x")
+
+
+def test_conditions_are_columns_where_the_network_takes_no_others():
+    class Model:
+        def denoise_fn(self, x, t, first, second):
+            return torch.cat([x, t[:, None], first, second], dim=1)
+
+    side = object.__new__(GgfmCheckout)
+    first, second = side.conditions(Model(), torch.zeros(3, 2), torch.ones(3), torch.ones(3))
+    assert first.shape == second.shape == (3, 1)
+
+
+@pytest.mark.parametrize("given", [{"step": -999 / 198}, {"step": -999 / 198, "dtype": torch.float32}])
+def test_timesteps_of_a_float64_run_are_those_of_float32(given, tmp_path):
+    expected = torch.arange(999, 1, **given).long()
+    with precision(tmp_path, torch.float64):
+        assert torch.equal(torch.arange(999, 1, **given).long(), expected)
 
 
 def test_settings_that_no_published_configuration_has_are_told():

@@ -10,7 +10,7 @@ from parity.judge import judge
 from parity.sides import load_side
 from parity.tasks import load_task
 from parity.verdict import Verdict
-from tests.parity.checkouts import ROOT_RUNNER, root_checkout
+from tests.parity.checkouts import ROOT_RUNNER, root_checkout, write
 
 CTX = Context(load_task("Synthetic8-v0")[0])
 PARTS = (
@@ -96,6 +96,50 @@ def test_a_runner_that_reads_its_seed_elsewhere_is_driven_too(tmp_path):
 def test_a_runner_that_names_float32_has_a_float64_run_too(tmp_path, old, new):
     found = verdicts(tmp_path, ("training", "offline_data"), old, new, examples=slice(2))
     assert {name: judged.reason for name, judged in found.items() if judged.verdict is not Verdict.IDENTICAL} == {}
+
+
+WRITTEN_OTHERWISE = {
+    # What happens to a batch that was handed out is the runner's own business.
+    "batches written into": [
+        (
+            "return self.net(x_high, y_high.masked_fill(masked, 0.0), x_low, y_low.masked_fill(masked, 0.0))[0]",
+            "y_high[masked] = y_low[masked] = 0.0\n        return self.net(x_high, y_high, x_low, y_low)[0]",
+        )
+    ],
+    "imports": [
+        ("import design_bench\n", "from design_bench import make\nimport json\n"),
+        ("design_bench.make(", "make("),
+        ("LIMITS = {", "MORE = json.load(open('configs/more.json'))\nLOWEST = np.NINF\nLIMITS = {"),
+    ],
+    "settings": [
+        ("self.config = config\n", "self.config = config\n        assert getattr(config.training, 'log', 10) == 10\n"),
+        ("if config.model.model_load_path is not None:", "if hasattr(config.model, 'model_load_path'):"),
+        ('"last_model.pth"', "config.args.exp_name + '.pth'"),
+    ],
+    "names and types": [
+        ("x, y = x.reshape(len(x), -1), ", "x, y = x.reshape(len(x), -1).astype('float32'), "),
+        ("mean_x", "mu_x"), ("std_x", "offline_x_std"),
+        ("self.mean_y, ", "self.meany = self.mean_y, "),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("replaced", WRITTEN_OTHERWISE.values(), ids=WRITTEN_OTHERWISE)
+def test_a_runner_written_otherwise_is_driven_too(tmp_path, replaced):
+    text = ROOT_RUNNER.replace("{planted}", "")
+    for old, new in replaced:
+        assert old in text
+        text = text.replace(old, new)
+    checkout = root_checkout(tmp_path, runners__DiffusionBasedModelRunners__BBDMRunner=text)
+    write(checkout, {"configs/more.json": "[1]"})
+    names = ("training_loss", "offline_data", "evaluation", "training_steps", "training")
+    with closing(Host(f"root:{checkout}")) as host:
+        side = HostedSide(host)
+        for name in names:
+            judged = judge(REGISTRY[name], REGISTRY[name].examples[0], load_side("reference_root"), side, CTX)
+            assert judged.verdict is Verdict.IDENTICAL, (name, judged.reason)
+    assert not (checkout / "results").exists()
+    assert any("NINF" in note for note in side.notes) is any("NINF" in new for _, new in replaced)
 
 
 def test_a_checkout_without_a_runner_lacks_its_parts_by_name(tmp_path):

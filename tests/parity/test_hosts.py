@@ -159,7 +159,6 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path, path):
         ("def broken(:\n", "syntax error in .*EMA.py, line 1"),
         ("import a_package_that_is_nowhere\n", "pip install a_package_that_is_nowhere"),
         ("from runners import not_there\n", None),
-        ("import runners.not_there\n", "runners.not_there, which the checkout does not have"),
         ("print('last words')\nimport os\nos._exit(4)\n", "exit code 4.* while it was loaded"),
     ],
 )
@@ -174,6 +173,42 @@ def test_a_checkout_that_cannot_be_imported_is_refused_or_costs_what_needs_it(tm
         assert isinstance(execute(ema, side, given, seed=0).error, ImportError)
         schedule, given = inputs("schedule")
         assert execute(schedule, side, given, seed=0).error is None
+
+
+def test_a_module_that_imports_what_the_checkout_lacks_costs_what_needs_it(tmp_path):
+    files = {"src/brownian_bridge.py": GGFM_MODEL.replace("{planted}", ""), "main.py": "from src.generator import GP\n"}
+    with closing(Host(f"ggfm:{write(tmp_path, files)}")) as host:
+        side = HostedSide(host)
+        assert "main imports src.generator, which the checkout does not have" in side.notes
+        for name in ("ema", "initial_weights"):
+            component, given = inputs(name)
+            error = execute(component, side, given, seed=0).error
+            assert isinstance(error, MissingComponent)
+            assert "main imports src.generator" in str(error)
+        schedule, given = inputs("schedule")
+        assert execute(schedule, side, given, seed=0).error is None
+
+
+def test_a_folder_none_of_whose_modules_can_be_imported_is_refused(tmp_path):
+    files = dict.fromkeys(("src/brownian_bridge.py", "src/generator.py", "main.py"), "import src.not_there\n")
+    with (
+        closing(Host(f"ggfm:{write(tmp_path, files)}")) as host,
+        pytest.raises(ValueError, match=r"src\.not_there, which"),
+    ):
+        HostedSide(host)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_what_a_checkout_starts_ends_with_its_host(tmp_path):
+    body = "import os, subprocess; open(os.environ['SEEN'], 'w').write(str(subprocess.Popen(['sleep', '600']).pid))"
+    folder, seen = root_checkout(tmp_path / "c", runners__base__EMA=ema_that(body)), tmp_path / "pid"
+    code = (
+        "import os; from parity.hosts import *; from tests.parity.test_hosts import *;"
+        f"execute(inputs('ema')[0], HostedSide(Host('root:{folder}')), inputs('ema')[1], seed=0); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "SEEN": str(seen)}, check=True)
+    started = Path(f"/proc/{seen.read_text()}")
+    _wait(lambda: not started.exists() or " Z " in (started / "stat").read_text())
 
 
 def test_missing_imports_are_bridged_where_the_checkout_asks_and_named(tmp_path):

@@ -76,6 +76,10 @@ class CheckoutSide:
                     parameter.copy_(state[name])
         return model
 
+    def conditions(self, model: Any, x: Tensor, *scores: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002 - of designs x
+        """Scores (B,) in the form in which the model takes them as conditions."""
+        return scores
+
     def schedule(self, bridge: Bridge) -> Tree:
         """The model's buffers of that name."""
         with self.precision(bridge.dtype):
@@ -104,7 +108,9 @@ class CheckoutSide:
     ) -> Tree:
         """`denoise_fn`."""
         with self.precision(bridge.dtype), torch.no_grad():
-            return {"output": self.model(bridge, state).denoise_fn(x_t, t, y_first, y_second)}
+            model = self.model(bridge, state)
+            y_first, y_second = self.conditions(model, x_t, y_first, y_second)
+            return {"output": model.denoise_fn(x_t, t, y_first, y_second)}
 
     def initial_weights(self, bridge: Bridge) -> Tree:
         """The model as it is made, then `weights_init` applied, where there is one."""
@@ -134,6 +140,7 @@ class CheckoutSide:
         """`p_losses`, or `forward` where t is to be drawn."""
         with self.precision(bridge.dtype):
             model = self.model(bridge, state)
+            y_high, y_low = self.conditions(model, x_high, y_high, y_low)
             given = {"x_high": x_high, "y_high": y_high, "x_low": x_low, "y_low": y_low}
             drawn = {} if t is None else {"t": t, "noise": noise}
             found = called(model.p_losses if drawn else model.forward, given | drawn)
@@ -159,6 +166,7 @@ class CheckoutSide:
         """`p_sample`, without a graph as published code samples."""
         with self.precision(bridge.dtype), torch.no_grad():
             model = self.model(bridge, state)
+            y_low, y_high = self.conditions(model, x_t, y_low, y_high)
             given = {
                 "x_t": x_t, "x_low": x_low, "y_low": y_low, "y_high": y_high, "i": step,
                 "clip_denoised": clip_denoised, "classifier_free_guidance_weight": guidance_weight,
@@ -180,6 +188,7 @@ class CheckoutSide:
         """`sample`."""
         with self.precision(bridge.dtype), torch.no_grad():
             model = self.model(bridge, state)
+            y_low, y_high = self.conditions(model, x_low, y_low, y_high)
             settings = {"clip_denoised": clip_denoised, "classifier_free_guidance_weight": guidance_weight}
             chain = model.sample(x_low, y_low, y_high, **those_taken(model.sample, **settings))
         return {"x_high": chain}

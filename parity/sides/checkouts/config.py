@@ -68,7 +68,7 @@ class Section(Namespace):
 
 def _is_asked_in_words(frame: FrameType) -> bool:
     """Whether a line asks by a call, as `getattr(config, "name", default)`, and not by a dot."""
-    return dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL")
+    return "CALL" in dis.opname[frame.f_code.co_code[frame.f_lasti]]  # or PRECALL, of Python 3.11
 
 
 def _section(values: Mapping[str, Any], machine: Mapping[str, Any], asked: dict[str, Any], path: str) -> Section:

@@ -6,7 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from parity.sides.checkouts.calls import default_of, those_taken
 from parity.sides.checkouts.pairs import CheckoutPairs
@@ -40,6 +41,15 @@ class GgfmCheckout(CheckoutPairs):
         settings = {name: getattr(bridge, name) for name in names}
         model: nn.Module = made(image_size=bridge.dim, hidden_size=bridge.hidden, **those_taken(made, **settings))
         return model
+
+    def conditions(self, model: Any, x: Tensor, *scores: Tensor) -> tuple[Tensor, ...]:
+        """As they are, or as columns (B, 1) where the network takes no others."""
+        try:
+            with torch.no_grad():
+                model.denoise_fn(x, torch.zeros(len(x), dtype=torch.long), *scores)
+        except (RuntimeError, IndexError):
+            return tuple(values.unsqueeze(1) for values in scores)
+        return scores
 
     def weights_init(self) -> Any:
         """`main.weights_init`; commits without it keep PyTorch's own initialisation."""
