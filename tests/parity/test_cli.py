@@ -127,7 +127,8 @@ def test_any_number_of_workers_gives_the_same_results_in_the_same_order(tmp_path
     chosen = [f"--component={name}" for name in ("q_sample", "offline_data")]
     for jobs in ("0", "2"):
         assert main(["report", *chosen, *FAST[:-1], jobs, "--out", str(tmp_path)]) == 0
-    found = [[{**result, "seconds": 0} for result in document["results"]] for document in documents]
+    # How far a diagnosis comes within its seconds depends on what else the machine does.
+    found = [[{**r, "seconds": 0, "explanation": None} for r in document["results"]] for document in documents]
     assert found[0] == found[1]
     assert [(r["profile"], r["component"]) for r in found[0]] == [
         (profile, name) for profile in ("aligned", "described") for name in ("q_sample", "offline_data")
