@@ -75,7 +75,8 @@ def judge(
     ref32, cand32 = execute(reference, low), execute(candidate, low)
     ref64, cand64 = execute(reference, torch.float64), execute(candidate, torch.float64)
 
-    for name, outcome in ((reference.name, ref32), (candidate.name, cand32)):
+    outcomes = ((reference, ref32), (candidate, cand32), (reference, ref64), (candidate, cand64))
+    for name, outcome in ((side.name, outcome) for side, outcome in outcomes):
         if isinstance(outcome.error, MissingComponent):
             return verdict(Verdict.MISSING, str(outcome.error) or f"{name} has no {component.name}")
     for left, right in ((ref32, cand32), (ref64, cand64)):
@@ -148,12 +149,11 @@ def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool, uncheck
     if left and right:
         kinds = f"reference {_say(left)}; candidate {_say(right)}"
         # An error of another kind is a refusal where it is the reference's own way to refuse.
-        meant = (
-            unchecked or isinstance(right, (ValueError, RuntimeError)) or type(left).__name__ == type(right).__name__
-        )
-        if refused and meant and not isinstance(right, (SideLost, MemoryError)):
+        meant = isinstance(right, (ValueError, RuntimeError)) or type(left).__name__ == type(right).__name__
+        lost = any(isinstance(error, (SideLost, MemoryError)) for error in (left, right))
+        if refused and (meant or unchecked) and not lost:
             return Verdict.REFUSED, f"both refuse this input: {kinds}"
-        if refused:
+        if refused and not isinstance(left, (SideLost, MemoryError)):
             return Verdict.ERROR, f"the candidate does not refuse this input, it fails on it: {kinds}"
         return Verdict.ERROR, f"both sides raise where no refusal is declared: {kinds}"
     if left or right:

@@ -118,6 +118,7 @@ def _pinned(job: Job, session: Session) -> list[Any]:
 
 
 def _explanation(chosen: Component, result: ComponentResult, candidate: Candidate, session: Session) -> dict[str, Any]:
+    from parity.diagnosis.beside import explain_beside
     from parity.diagnosis.explain import explain
     from parity.diagnosis.known import explain_known
 
@@ -131,4 +132,6 @@ def _explanation(chosen: Component, result: ComponentResult, candidate: Candidat
     side = candidate.side
     if known and candidate.without:
         side = candidate.without(known)  # as it was judged: what the ledger explains is turned off
+    if known and candidate.having:
+        return explain_beside(*sides, candidate, known, ctx)
     return explain(*sides, side, ctx)

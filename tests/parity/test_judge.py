@@ -108,6 +108,23 @@ def test_a_failure_is_a_refusal_of_code_that_checks_nothing_and_a_crash_is_none(
         assert found.verdict is expected
 
 
+@pytest.mark.parametrize("error", [SideLost("was killed by SIGSEGV"), MemoryError()])
+def test_a_crash_of_the_reference_refuses_nothing(error):
+    reference = Toy("reference", raising(error))
+    found = verdict(raising(ValueError("b")), reference, refused=lambda p: True)
+    assert found.verdict is Verdict.ERROR
+    assert found.reason.startswith("both sides raise where no refusal is declared: reference")
+
+
+def test_a_component_that_a_side_lacks_in_one_precision_is_missing():
+    def lacking(x):
+        if x.dtype == torch.float64:
+            raise MissingComponent("none in float64")
+        return x
+
+    assert verdict(lacking).verdict is Verdict.MISSING
+
+
 def test_a_missing_component_is_missing():
     found = verdict(raising(MissingComponent("double")))
     assert found.verdict is Verdict.MISSING
