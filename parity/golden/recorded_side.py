@@ -39,6 +39,7 @@ class RecordedSide:
         self.name = f"golden:{path.name}"
         side = self._recording.about["side"]
         commit = f", commit {side['commit'][:12]}{' with changes' * bool(side['dirty'])}" if side["commit"] else ""
+        self.is_unchecked = str(side["name"]).startswith(("root:", "ggfm:"))
         self.version = f"{side['version']} as recorded in {path.name}{commit}"
 
     @property

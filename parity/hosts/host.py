@@ -63,11 +63,12 @@ class Host:
     """A process with its own import path, scratch folder and process group; started by the first request, and again
     by the first one after it ended.
 
-    `specifier` is what it loads: `root:PATH` or `ggfm:PATH`.
+    `specifier` is what it loads: `root:PATH` or `ggfm:PATH`; from where this process stands, if relative.
     """
 
     def __init__(self, specifier: str, limits: Limits | None = None) -> None:
-        self.specifier = specifier
+        layout, _, path = specifier.partition(":")
+        self.specifier = f"{layout}:{Path(path).expanduser().resolve()}" if path else specifier
         self.limits = limits or Limits()
         self._running: _Running | None = None
         self._loaded: dict[str, Any] = {}

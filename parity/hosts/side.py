@@ -25,7 +25,7 @@ class HostedSide:
     """The code behind a `Host`. `notes`: what its adapter had to bridge, a line each."""
 
     is_unchecked = True
-    """Published code checks no input: how it fails on one says nothing."""
+    """As `CheckoutSide`."""
 
     def __init__(self, host: Host) -> None:
         self.host = host

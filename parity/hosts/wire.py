@@ -19,6 +19,8 @@ __all__ = ["SIZE", "decode", "encode", "from_plain", "to_plain"]
 SIZE = struct.Struct("!Q")
 """Before each message: its length in bytes."""
 
+_ALLOCATOR = "can't allocate memory"
+
 _PLAIN = (int, float, bool, str, type(None))
 
 
@@ -45,7 +47,10 @@ def to_plain(outcome: Outcome) -> dict[str, Any]:
     plain["draws"] = [
         (d.kind, d.operation, tuple(d.shape), d.dtype, d.value.cpu(), d.own_generator) for d in outcome.draws
     ]
-    plain["error"] = None if error is None else ([kind.__name__ for kind in type(error).__mro__], str(error))
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    if _ALLOCATOR in str(error):  # torch raises a RuntimeError, which a refusal is, too
+        kinds = ["MemoryError", "Exception"]
+    plain["error"] = None if error is None else (kinds, str(error))
     return plain
 
 

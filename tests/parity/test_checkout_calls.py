@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +17,15 @@ from parity.sides import load_side
 from parity.sides.checkouts.calls import as_many, called, default_of, those_taken
 from parity.sides.checkouts.commit import commit_of
 from parity.sides.checkouts.config import runner_config
+from parity.sides.checkouts.files import is_own
 from parity.sides.checkouts.ggfm import GgfmCheckout
 from parity.sides.checkouts.precision import precision
+from parity.sides.checkouts.retired import bridge_numpy
 from parity.sides.checkouts.settings import other_settings
 from parity.sides.checkouts.statistics import put_statistic, statistic
 from parity.sides.interface import Bridge, MissingComponent
 from parity.tasks import load_task
+from tests.parity.checkouts import write
 
 
 def test_arguments_that_a_commit_lacks_are_left_out():
@@ -51,6 +55,29 @@ def test_arguments_are_given_by_name_where_a_commit_orders_them_otherwise():
     assert called(lambda *everything: everything, given) == (1, 2, False, 0.5)
 
 
+def test_arguments_besides_the_published_ones_keep_their_defaults_wherever_they_stand():
+    given = {"x": 1, "step": 2, "clip": False, "weight": 0.5}
+    assert called(lambda x, step, mid=True, clip=True, weight=0.0: (mid, clip, weight), given) == (True, False, 0.5)
+    assert called(lambda step, x, clip, verbose=False: (x, step, clip, verbose), given) == (1, 2, False, False)
+    assert called(lambda x, **others: (x, sorted(others)), given) == (1, ["clip", "step", "weight"])
+    assert called(lambda x, step, clip_it=True, w=0.0: (x, step, clip_it, w), given) == (1, 2, False, 0.5)
+
+
+def test_what_an_environment_in_the_checkout_holds_is_not_its_own(tmp_path):
+    assert is_own(str(tmp_path / "src" / "a.py"), tmp_path)
+    for other in (".venv/lib/a.py", "env/lib/site-packages/a.py", f"../{tmp_path.name}2/a.py"):
+        assert not is_own(os.path.normpath(tmp_path / other), tmp_path)
+
+
+def test_names_that_numpy_lost_are_put_back_where_the_checkout_mentions_them(tmp_path, monkeypatch):
+    monkeypatch.setitem(vars(np), "PINF", None)  # so that it is gone again afterwards
+    monkeypatch.delitem(vars(np), "PINF")
+    write(tmp_path, {".venv/a.py": "np.NINF", "src/b.py": "worst = -np.PINF"})
+    assert bridge_numpy(tmp_path) == ("bridged: NumPy no longer has PINF: put back",)
+    assert getattr(np, "PINF") == np.inf  # noqa: B009 - a name that NumPy does not have
+    assert not hasattr(np, "NINF")
+
+
 def test_settings_that_a_runner_asks_for_with_a_default_are_absent_and_others_are_none():
     config, asked = runner_config({"training": {"lr": 0.1}, "model": {}}, seed=3)
     assert getattr(config.training, "every", 10) == 10
@@ -69,11 +96,13 @@ def test_statistics_are_found_by_what_their_names_say(name):
     assert torch.equal(runner.std_x, torch.ones(2))
 
 
-def test_statistics_under_two_names_must_be_equal():
+def test_statistics_under_two_names_must_be_equal_unless_one_says_it_best():
     side, runner = SimpleNamespace(name="root:x"), SimpleNamespace(mean_x=np.ones(2), mean_offline_x=np.ones(2))
     assert torch.equal(statistic(side, runner, "mean", "x"), torch.ones(2, dtype=torch.float64))
     runner.mean_x = np.zeros(2)
-    with pytest.raises(MissingComponent, match="mean_x, mean_offline_x"):
+    assert torch.equal(statistic(side, runner, "mean", "x"), torch.zeros(2, dtype=torch.float64))
+    runner.mu_x = np.ones(2)
+    with pytest.raises(MissingComponent, match="mean_x, mu_x"):
         statistic(side, runner, "mean", "x")
 
 

@@ -116,6 +116,11 @@ WRITTEN_OTHERWISE = {
         ("if config.model.model_load_path is not None:", "if hasattr(config.model, 'model_load_path'):"),
         ('"last_model.pth"', "config.args.exp_name + '.pth'"),
     ],
+    "validation": [
+        ("            self.net.train()\n", ""),
+        ("        self.net.eval()\n        print(sum", "        print(sum"),
+        ("self.std_x = np.where", "self.best = np.percentile(y, 90)\n        self.std_x = np.where"),
+    ],
     "names and types": [
         ("x, y = x.reshape(len(x), -1), ", "x, y = x.reshape(len(x), -1).astype('float32'), "),
         ("mean_x", "mu_x"), ("std_x", "offline_x_std"),

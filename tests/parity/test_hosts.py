@@ -42,6 +42,7 @@ MISCHIEF = {
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", SideTimedOut, "within",
     ),
     "too much memory": ("bytearray(64 << 30)", MemoryError, ""),
+    "too large a tensor": ("import torch; torch.empty(64 << 30)", MemoryError, "allocate"),
 }  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def test_what_a_call_does_costs_that_call_only(tmp_path, body, error, says):
 def test_global_settings_of_a_checkout_stay_in_its_call(tmp_path):
     body = (
         "import os, sys, torch, numpy; torch.set_default_dtype(torch.float64); torch.manual_seed(5); "
-        "os.environ.clear(); sys.path.clear(); numpy.seterr(all='raise'); torch.set_num_threads(3); "
+        "os.environ.clear(); sys.path.clear(); os.chdir('/'); numpy.seterr(all='raise'); torch.set_num_threads(3); "
         "raise KeyError('own')"
     )
     before = torch.get_default_dtype(), dict(os.environ), list(sys.path), torch.get_num_threads()
@@ -145,6 +146,14 @@ def test_a_path_that_is_no_checkout_is_refused(tmp_path, layout, files, says):
     write(tmp_path, files)
     with closing(Host(f"{layout}:{tmp_path}")) as host, pytest.raises(ValueError, match=says):
         HostedSide(host)
+
+
+def test_a_relative_path_is_meant_from_here(tmp_path, monkeypatch):
+    write(tmp_path / "here" / "ok", {"src/brownian_bridge.py": GGFM_MODEL.replace("{planted}", "")})
+    monkeypatch.chdir(tmp_path / "here")
+    for path in ("ok", "../here/ok"):
+        with closing(Host(f"ggfm:{path}")) as host:
+            assert HostedSide(host).name == f"ggfm:{tmp_path / 'here' / 'ok'}"
 
 
 @pytest.mark.parametrize("path", ["", "nowhere"])

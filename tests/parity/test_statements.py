@@ -19,6 +19,7 @@ from parity.components import REGISTRY
 from parity.components.base import Component, Context
 from parity.diagnosis.cleared import lines_before
 from parity.diagnosis.operations import locate
+from parity.diagnosis.repair.folder import named_alike
 from parity.diagnosis.repair.search import _in_order
 from parity.diagnosis.repair.vocabulary import vocabulary
 from parity.diagnosis.site import site_at
@@ -190,3 +191,11 @@ def test_what_a_change_is_shown_as_has_no_more_than_the_first_line_of_a_block(tm
     shown = {(change.edit.before, change.edit.after) for change in changes}
     assert ("for k in range(3): ...", "torch.manual_seed(seed); for k in range(3): ...") in shown
     assert all(ast.parse(f"{before}\n") for before, after in shown if ";" not in before + after)
+
+
+def test_functions_of_a_module_with_a_name_like_theirs_are_found(tmp_path):
+    path = tmp_path / "losses.py"
+    path.write_text("import torch\nfrom torch.nn import functional as F\n")
+    assert "l1_loss" in named_alike(str(path), "F", "smooth_l1_loss")
+    assert "sort" in named_alike(str(path), "torch", "argsort")
+    assert named_alike(str(path), "self", "smooth_l1_loss") == ()

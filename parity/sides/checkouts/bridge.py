@@ -18,7 +18,14 @@ from parity.sides.checkouts.precision import precision
 from parity.sides.checkouts.watch import loss_of
 from parity.sides.interface import Bridge, MissingComponent, Tree
 
-__all__ = ["CheckoutSide", "is_of_folder", "is_within", "no_initial_draws"]
+__all__ = ["BRIDGE_NAMES", "CheckoutSide", "is_of_folder", "is_within", "no_initial_draws"]
+
+
+BRIDGE_NAMES = (
+    "num_timesteps", "mt_type", "max_var", "eta", "skip_sample", "sample_type", "sample_step", "loss_type",
+    "objective",
+)  # fmt: skip
+"""Of a bridge, under which published code knows its settings too."""
 
 
 class CheckoutSide:
@@ -26,6 +33,9 @@ class CheckoutSide:
 
     `modules`: those of the layout that the adapter uses; without the `optional` ones it has a use, too.
     """
+
+    is_unchecked = True
+    """Published code checks no input: how it fails on one says nothing."""
 
     layout: str
     modules: tuple[str, ...]

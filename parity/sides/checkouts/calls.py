@@ -27,14 +27,21 @@ def as_many(function: Callable[..., Any], *given: Any) -> tuple[Any, ...]:
 def called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     """The function's result on arguments given under their published names, in their published order.
 
-    By name, in whatever order, where the function has no other argument; those that it takes by keyword alone, by name
-    in any case. Else by position, as many as it takes.
+    By name, in whatever order, where all that the function requires has such a name; what it does not have is left out,
+    and what it has besides keeps its default. By position where it has neither all names nor their order to itself:
+    an argument that is missing may be there under another name.
     """
     signature = _signature(function)
     parameters = list(signature.parameters.values()) if signature is not None else []
-    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    if parameters and len(by_name) == len(parameters) and by_name <= given.keys():
-        return function(**{name: value for name, value in given.items() if name in by_name})
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    there = [name for name in named if name in given]
+    lacking, other = len(there) < len(given), len(there) < len(named)
+    in_order = there == list(given)[: len(there)]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters) and set(required) <= given.keys():
+        return function(**given)
+    if there and set(required) <= given.keys() and not (lacking and other and in_order):
+        return function(**{name: given[name] for name in there})
     keyword_only = {p.name: given[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name in given}
     rest = [value for name, value in given.items() if name not in keyword_only]
     return function(*as_many(partial(function, **keyword_only), *rest), **keyword_only)

@@ -12,7 +12,7 @@ from typing import Any
 
 from parity.sides.root_config import PUBLISHED, published_config
 
-__all__ = ["FOLDER", "Section", "runner_config"]
+__all__ = ["FOLDER", "UNREAD", "Section", "runner_config"]
 
 
 class Section(Namespace):
@@ -48,14 +48,14 @@ class Section(Namespace):
         setattr(self, name, value)
 
     def __contains__(self, name: str) -> bool:
-        return name in vars(self)
+        return name in vars(self) or name in self.machine
 
     def __iter__(self) -> Iterator[str]:
         return iter(vars(self))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The entry, or the default."""
-        return vars(self).get(name, default)
+        """The entry, or what the machine's is, or the default."""
+        return vars(self).get(name, self.machine.get(name, default))
 
     def keys(self) -> KeysView[str]:
         """Names of its own entries."""
@@ -92,6 +92,12 @@ class _Device(str):
 
 FOLDER = "results"
 """Where runners write, in the host's scratch folder."""
+
+UNREAD: Mapping[str, Any] = {
+    "model_name": "BrownianBridge", "model_type": "BBDM", "latent_before_quant_conv": False, "normalize_latent": False,
+    "only_load_latent_mean_std": False, "CondStageParams": {"n_stages": 2, "in_channels": 3, "out_channels": 3},
+}  # fmt: skip
+"""What published configurations of the model hold besides, and no side computes with."""
 
 _MACHINE: Mapping[str, Any] = {
     "device": _Device("cpu"), "gpu_ids": "-1", "train": True, "use_DDP": False, "debug": False, "wandb": False,

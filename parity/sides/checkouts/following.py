@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 
 from parity.sides.checkouts.bridge import CheckoutSide
+from parity.sides.checkouts.loader import Heard
 from parity.sides.checkouts.runner import Call, Driver
 from parity.sides.checkouts.short import UNFITTED
 from parity.sides.checkouts.watch import loss_of, python_generator_kept
@@ -42,7 +43,12 @@ class CheckoutFollowing(CheckoutSide):
             )  # fmt: skip
             run.watched = driver.watched
             with self.precision(dtype), python_generator_kept(), driver.watching():
-                driver.train()
+                try:
+                    driver.train()
+                except MissingComponent:
+                    raise
+                except Exception as error:  # noqa: BLE001 - where a side stops is part of what it does
+                    return run.raised(error)
                 return run.ended()
         raise MissingComponent(f"{self.name}: the run ended early")
 
@@ -57,6 +63,7 @@ class _Run:
         self._epoch, self._step = -1, 0
         self._losses: dict[bool, list[float]] = {}
         self._lr = 0.0
+        self._heard = Heard(())
 
     def pairs_of_an_epoch(self, call: Call) -> Any:
         """An epoch begins, and with it ends the one before."""
@@ -67,16 +74,19 @@ class _Run:
         self._epoch += 1
         self._losses = {}
         self._pool = call.given["x_train"].detach()
+        if self._epoch == len(self._pairs):
+            raise MissingComponent(f"its runner trains more than the {len(self._pairs)} epochs of its configuration")
         return nested(self._pairs[self._epoch])
 
     def loader(self, call: Call) -> Any:
         """The checkout's own, listened to."""
         loader, held_out = call.made()
-        return _Heard(loader, self._trained), held_out
+        self._heard = Heard(loader, self._trained)
+        return self._heard, held_out
 
     def forward(self, call: Call) -> Any:
         """Of a training batch, or of one of a validation."""
-        training = call.given["self"].training
+        training = self._heard.out
         if training:
             self._lr = float(self.watched.last("get_optimizer").result.param_groups[0]["lr"])
         made = call.made()
@@ -92,6 +102,12 @@ class _Run:
         """The tree of the whole run."""
         self._epoch_ended()
         return self._timeline.tree  # type: ignore[union-attr] # a run without an epoch raises before
+
+    def raised(self, error: Exception) -> Tree:
+        """The tree of a run that ended so. Raises the error itself where no epoch had begun."""
+        if self._timeline is None:
+            raise error
+        return self._timeline.tree | {self._timeline.raised: type(error).__name__}
 
     def _trained(self, batch: Any) -> None:
         (x_high, y_high), (x_low, y_low) = batch
@@ -111,25 +127,3 @@ class _Run:
         if self._timeline is None:
             raise MissingComponent("its runner never called sampling_data_from_GP as published")
         self._timeline.after_epoch(self._losses.get(False))
-
-
-class _Heard:
-    """A loader that says when a batch that it gave has been trained on: when the next one is asked for.
-
-    It says what it gave: published code may write into it.
-    """
-
-    def __init__(self, loader: Any, trained: Callable[[Any], None]) -> None:
-        self._loader, self._trained = loader, trained
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self._loader:
-            given = [[values.clone() for values in end] for end in batch]
-            yield batch
-            self._trained(given)
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)

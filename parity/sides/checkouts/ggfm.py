@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from parity.sides.checkouts.bridge import BRIDGE_NAMES
 from parity.sides.checkouts.calls import default_of, those_taken
 from parity.sides.checkouts.pairs import CheckoutPairs
 from parity.sides.checkouts.settings import other_settings
+from parity.sides.checkouts.watch import generators_kept
 from parity.sides.interface import Bridge, Tree
 
 __all__ = ["GgfmCheckout"]
@@ -25,6 +27,7 @@ class GgfmCheckout(CheckoutPairs):
     model_module = "src.brownian_bridge"
     modules = model_module, pairs_module, ema_module
     optional = ("src.config",)
+    _takes_columns: bool | None = None
 
     def __init__(self, specifier: str, folder: Path, notes: tuple[str, ...]) -> None:
         super().__init__(specifier, folder, notes)
@@ -33,23 +36,22 @@ class GgfmCheckout(CheckoutPairs):
 
     def new_model(self, bridge: Bridge) -> nn.Module:
         """`BrownianBridgeModel` from keyword arguments."""
-        names = (
-            "num_timesteps", "mt_type", "max_var", "eta", "loss_type", "objective", "skip_sample", "sample_type",
-            "sample_step",
-        )  # fmt: skip
         made = self.found(self.model_module, "BrownianBridgeModel")
-        settings = {name: getattr(bridge, name) for name in names}
+        settings = {name: getattr(bridge, name) for name in BRIDGE_NAMES}
         model: nn.Module = made(image_size=bridge.dim, hidden_size=bridge.hidden, **those_taken(made, **settings))
         return model
 
     def conditions(self, model: Any, x: Tensor, *scores: Tensor) -> tuple[Tensor, ...]:
-        """As they are, or as columns (B, 1) where the network takes no others."""
-        try:
-            with torch.no_grad():
-                model.denoise_fn(x, torch.zeros(len(x), dtype=torch.long), *scores)
-        except (RuntimeError, IndexError):
-            return tuple(values.unsqueeze(1) for values in scores)
-        return scores
+        """As they are, or as columns (B, 1) where the network takes no others, which is found out once."""
+        if self._takes_columns is None:
+            tried = [values.new_zeros(2) for values in scores]
+            try:
+                with torch.no_grad(), generators_kept():
+                    model.denoise_fn(x.new_zeros(2, x.shape[1]), torch.zeros(2, dtype=torch.long), *tried)
+                self._takes_columns = False
+            except (RuntimeError, IndexError):
+                self._takes_columns = True
+        return tuple(values.unsqueeze(1) for values in scores) if self._takes_columns else scores
 
     def weights_init(self) -> Any:
         """`main.weights_init`; commits without it keep PyTorch's own initialisation."""

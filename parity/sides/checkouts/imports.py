@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from parity.sides.checkouts.files import is_own
+
 __all__ = ["BRIDGED", "StandIns"]
 
 BRIDGED = (
@@ -89,7 +91,7 @@ class StandIns(MetaPathFinder, Loader):
         frame = inspect.currentframe()
         while frame is not None and (frame.f_code.co_filename == __file__ or "importlib" in frame.f_code.co_filename):
             frame = frame.f_back
-        return frame is not None and frame.f_code.co_filename.startswith(str(self._folder))
+        return frame is not None and is_own(frame.f_code.co_filename, self._folder)
 
 
 class _StandIn(ModuleType):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import shutil
 import sys
@@ -65,8 +64,8 @@ def load_checkout(specifier: str) -> CheckoutSide:
     """The side, its modules imported from the folder before any other place.
 
     Raises NoCheckout for a syntax error, for an import that is neither installed nor bridged, and where no module of
-    the layout can be imported. A module that imports what the checkout lacks, or fails in another way, costs only the
-    components that need it.
+    the layout can be imported. One that imports what the checkout lacks, or fails in another way, costs only the
+    components that need it; so does, for whatever reason, an optional one.
     """
     layout, folder = check_folder(specifier)
     sys.path.insert(0, str(folder))
@@ -75,33 +74,41 @@ def load_checkout(specifier: str) -> CheckoutSide:
     retired = (*bridge_plateau(), *bridge_numpy(folder))
     _lay_out_settings(folder)
     adapter = _ADAPTERS[layout]
-    lacking = [text for module in adapter.modules if (text := _import(specifier, folder, module, stand_ins))]
-    if len(lacking) == len(adapter.modules):
-        raise NoCheckout(f"{specifier}: {lacking[0]}")
+    failed = {module: _why_not(specifier, folder, module, stand_ins) for module in adapter.modules}
+    if not any(why is None for why in failed.values()):
+        reasons = "; ".join(why for why in failed.values() if why)
+        raise NoCheckout(f"{specifier}: none of its modules can be imported: {reasons}")
     for module in adapter.optional:
-        with contextlib.suppress(Exception, SystemExit):  # raised again by the components that need the module
-            _bridged(module, stand_ins)
-    return adapter(specifier, folder, (*_other_layouts(layout, folder), *lacking, *stand_ins.notes, *retired))
+        failed[module] = _why_not(specifier, folder, module, stand_ins, optional=True)
+    notes = [why for why in failed.values() if why]
+    return adapter(specifier, folder, (*_other_layouts(layout, folder), *notes, *stand_ins.notes, *retired))
 
 
-def _import(specifier: str, folder: Path, module: str, stand_ins: StandIns) -> str:
-    """Imports it, if it is there. What it imports that the checkout lacks, in a line; empty if nothing."""
+def _why_not(specifier: str, folder: Path, module: str, stand_ins: StandIns, *, optional: bool = False) -> str | None:
+    """Why a module cannot be imported, in a line, empty where there is none; None once it is. Raises as it says above.
+
+    What importing it raises is raised again by the components that need it.
+    """
     try:
         _bridged(module, stand_ins)
     except SyntaxError as error:
-        raise NoCheckout(f"{specifier}: syntax error in {error.filename}, line {error.lineno}: {error.msg}") from error
+        where = f"syntax error in {error.filename}, line {error.lineno}: {error.msg}"
+        if not optional:
+            raise NoCheckout(f"{specifier}: {where}") from error
+        return f"{module} cannot be imported: {where}"
     except ModuleNotFoundError as error:
         absent = error.name or str(error)
         if is_within(module, absent):
             return ""
         if is_of_folder(absent, folder):
             return f"{module} imports {absent}, which the checkout does not have"
-        raise NoCheckout(
-            f"{specifier}: {module} imports {absent!r}, which is not installed: pip install {absent.partition('.')[0]}"
-        ) from error
-    except (Exception, SystemExit):  # noqa: BLE001 - raised again by the components that need the module
-        return ""
-    return ""
+        why = f"{module} imports {absent!r}, which is not installed: pip install {absent.partition('.')[0]}"
+        if not optional:
+            raise NoCheckout(f"{specifier}: {why}") from error
+        return why
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever importing it raises
+        return f"{module} cannot be imported: {type(error).__name__}: {error}"
+    return None
 
 
 def _lay_out_settings(folder: Path) -> None:

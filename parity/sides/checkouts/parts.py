@@ -12,7 +12,7 @@ from torch import Tensor
 
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call
-from parity.sides.checkouts.short import UNFITTED, few_pairs, no_loss, short_config, short_run
+from parity.sides.checkouts.short import UNFITTED, few_pairs, no_loss, short_config, short_run, unscored
 from parity.sides.checkouts.statistics import statistic
 from parity.sides.checkouts.watch import Enough, generators_kept, put
 from parity.sides.interface import Tree
@@ -75,7 +75,7 @@ class CheckoutParts(CheckoutSide):
                 raise Enough
             return few_pairs(x.shape[1])
 
-        task = ArrayTask("pool", x.numpy(), y.reshape(-1, 1).numpy(), _unscored, dtype=x.numpy().dtype)
+        task = ArrayTask("pool", x.numpy(), y.reshape(-1, 1).numpy(), unscored, dtype=x.numpy().dtype)
         with generators_kept(), put(np.random, "permutation", np.arange):
             short_run(self, config, task, {"GP": fitting, "sampling_data_from_GP": sampling, "forward": no_loss})
         return {f"epoch{epoch}": pool for epoch, pool in enumerate(pools)}
@@ -95,10 +95,6 @@ class CheckoutParts(CheckoutSide):
         driver = short_run(self, config, task, {"GP": fitting})
         x, y = found
         return driver.runner, x, y
-
-
-def _unscored(x: Any) -> Any:
-    return np.zeros(len(x))
 
 
 class _Shuffle:

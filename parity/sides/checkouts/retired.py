@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from parity.sides.checkouts.files import is_own
+
 __all__ = ["bridge_numpy", "bridge_plateau"]
 
 _NUMPY = {
     "NINF": -np.inf, "PINF": np.inf, "Inf": np.inf, "Infinity": np.inf, "infty": np.inf, "NaN": np.nan,
-    "float": float, "int": int, "object": object, "float_": np.float64, "bool8": np.bool_, "product": np.prod,
+    "float": float, "int": int, "object": object, "complex": complex, "str": str, "float_": np.float64,
+    "complex_": np.complex128, "bool8": np.bool_, "product": np.prod, "alltrue": np.all, "sometrue": np.any,
+    "in1d": np.isin, "trapz": np.trapezoid,
 }  # fmt: skip
 
 _FILES = 500
@@ -37,7 +41,8 @@ def bridge_plateau() -> tuple[str, ...]:
 
 def bridge_numpy(folder: Path) -> tuple[str, ...]:
     """Gives NumPy back the names that it has lost and files of the checkout mention; a line on them."""
-    text = "".join(file.read_text("utf-8", errors="replace") for file in sorted(folder.rglob("*.py"))[:_FILES])
+    files = sorted(file for file in folder.rglob("*.py") if is_own(str(file), folder))[:_FILES]
+    text = "".join(file.read_text("utf-8", errors="replace") for file in files)
     mentioned = set(re.findall(r"\b(?:np|numpy)\.(\w+)", text))
     lost = [name for name in _NUMPY if name in mentioned and not hasattr(np, name)]
     for name in lost:

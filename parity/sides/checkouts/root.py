@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from parity.sides.checkouts.bridge import no_initial_draws
+from parity.sides.checkouts.bridge import BRIDGE_NAMES, no_initial_draws
+from parity.sides.checkouts.config import UNREAD
 from parity.sides.checkouts.following import CheckoutFollowing
 from parity.sides.checkouts.pairs import CheckoutPairs
 from parity.sides.checkouts.parts import CheckoutParts
@@ -17,18 +18,6 @@ from parity.sides.checkouts.training import CheckoutTraining
 from parity.sides.interface import Bridge, Tree
 
 __all__ = ["RootCheckout"]
-
-_UNUSED = {
-    "model_name": "BrownianBridge", "model_type": "BBDM", "latent_before_quant_conv": False, "normalize_latent": False,
-    "only_load_latent_mean_std": False,
-}  # fmt: skip
-"""What a published configuration of the model holds besides, and nothing reads."""
-
-_NAMES = (
-    "num_timesteps", "mt_type", "max_var", "eta", "skip_sample", "sample_type", "sample_step", "loss_type",
-    "objective",
-)  # fmt: skip
-"""Of a bridge, under which its settings stand in the configuration too."""
 
 
 class RootCheckout(CheckoutPairs, CheckoutParts, CheckoutScoring, CheckoutSteps, CheckoutFollowing, CheckoutTraining):
@@ -42,12 +31,12 @@ class RootCheckout(CheckoutPairs, CheckoutParts, CheckoutScoring, CheckoutSteps,
 
     def new_model(self, bridge: Bridge) -> nn.Module:
         """`BrownianBridgeModel` from a configuration namespace."""
-        return self._made(bridge, {name: getattr(bridge, name) for name in _NAMES})
+        return self._made(bridge, {name: getattr(bridge, name) for name in BRIDGE_NAMES})
 
     def model_defaults(self) -> Tree:
         """Of a model whose configuration names neither."""
         bridge = Bridge()
-        given = {name: getattr(bridge, name) for name in _NAMES if name not in ("max_var", "eta")}
+        given = {name: getattr(bridge, name) for name in BRIDGE_NAMES if name not in ("max_var", "eta")}
         with no_initial_draws():
             model = self._made(bridge, given)
         return {f"bridge/{name}": float(getattr(model, name)) for name in ("max_var", "eta")}
@@ -56,7 +45,7 @@ class RootCheckout(CheckoutPairs, CheckoutParts, CheckoutScoring, CheckoutSteps,
         layers = _Namespace(image_size=bridge.dim, hidden_size=bridge.hidden, condition_key="SpatialRescaler")
         params = _Namespace(**given, MLPParams=layers)
         made = self.found(self.model_module, "BrownianBridgeModel")
-        model: nn.Module = made(_Namespace(BB=_Namespace(params=params), **_UNUSED))
+        model: nn.Module = made(_Namespace(BB=_Namespace(params=params), **UNREAD))
         return model
 
     def weights_init(self) -> Any:

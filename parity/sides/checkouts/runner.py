@@ -21,7 +21,7 @@ from torch import nn
 
 from parity.outcome import settings_kept
 from parity.sides.checkouts.bridge import CheckoutSide
-from parity.sides.checkouts.config import FOLDER, runner_config
+from parity.sides.checkouts.config import FOLDER, UNREAD, runner_config
 from parity.sides.checkouts.precision import wide_task
 from parity.sides.checkouts.watch import Enough, put, renamed
 from parity.sides.interface import MissingComponent
@@ -37,12 +37,6 @@ _FUNCTIONS = {
     "sampling_from_offline_data": _UTILS,
 }  # fmt: skip
 """Names that runners import, and where from."""
-
-_UNREAD = {
-    "model_name": "BrownianBridge", "model_type": "BBDM", "latent_before_quant_conv": False, "normalize_latent": False,
-    "only_load_latent_mean_std": False, "CondStageParams": {"n_stages": 2, "in_channels": 3, "out_channels": 3},
-}  # fmt: skip
-"""What published configurations of the model hold besides, and no side computes with."""
 
 
 @dataclass
@@ -105,7 +99,7 @@ class Driver:
     ) -> None:
         self.side, self.watched, self._seed = side, Watched(), seed
         self._task, self._as_made = task, copy.deepcopy(task)
-        whole = {"runner": "BBDMRunner", **config, "model": {**_UNREAD, **config["model"]}}
+        whole = {"runner": "BBDMRunner", **config, "model": {**UNREAD, **config["model"]}}
         self.config, self._asked = runner_config(whole, seed)
         self.runner: Any = None
         self._instead = instead

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from parity.sides.checkouts.bridge import CheckoutSide
 from parity.sides.checkouts.runner import Call, Driver
-from parity.sides.checkouts.short import UNFITTED, few_pairs, no_loss, short_config, short_run
+from parity.sides.checkouts.short import UNFITTED, few_pairs, in_test_form, no_loss, short_config, short_run, unscored
 from parity.sides.checkouts.statistics import put_statistic
 from parity.sides.checkouts.watch import Enough, as_number, generators_kept, put
 from parity.sides.interface import MissingComponent, Tree
@@ -33,7 +32,7 @@ class CheckoutScoring(CheckoutSide):
         discrete = name.startswith("TFBind")
         x = np.zeros((len(y), 2), dtype=np.int32 if discrete else y.numpy().dtype)
         task = ArrayTask(
-            name, x, y.reshape(-1, 1).numpy(), _unscored, num_classes=3 if discrete else None, dtype=y.numpy().dtype
+            name, x, y.reshape(-1, 1).numpy(), unscored, num_classes=3 if discrete else None, dtype=y.numpy().dtype
         )
         config = short_config(name, 4 if discrete else 2)
         config["testing"] |= {"alpha": alpha, "num_candidates": n}
@@ -43,15 +42,12 @@ class CheckoutScoring(CheckoutSide):
             conditions.append(call.given["y_high"].detach().reshape(-1).clone())
             raise Enough
 
-        in_test_form = copy.deepcopy(task)
-        if discrete:
-            in_test_form.map_to_logits()
         with generators_kept():
             instead = {
                 "sampling_data_from_GP": lambda _: few_pairs(x.shape[1]), "forward": no_loss,
                 "sampling_from_offline_data": lambda call: _first_of(call, n), "sample": sample,
             }  # fmt: skip
-            short_run(self, config, task, instead, test=in_test_form)
+            short_run(self, config, task, instead, test=in_test_form(task))
         return {"condition": conditions[0]}
 
     def evaluation(
@@ -63,10 +59,12 @@ class CheckoutScoring(CheckoutSide):
         names are then freed of. Scores are what quantiles are taken of.
         """
         n, width = designs.shape
+        asked: list[Any] = []
         config = short_config(self._published(y_min=y_min, y_max=y_max), width)
         config["testing"] |= {"num_candidates": n}
 
         def sample(_: Call) -> Any:
+            asked.clear()  # what a runner took quantiles of before says nothing of scores
             put_statistic(self, driver.runner, "mean", "x", mean_x)
             put_statistic(self, driver.runner, "std", "x", std_x)
             return designs.clone()
@@ -78,7 +76,7 @@ class CheckoutScoring(CheckoutSide):
         )  # fmt: skip
         with generators_kept(), self.precision(designs.dtype), driver.watching():
             paths = driver.train()
-            with _quantiles() as asked:
+            with _quantiles(asked):
                 percentiles = driver.test(task, paths)
             if not asked:
                 raise MissingComponent(f"{self.name}: its test takes no quantile of its scores by torch or NumPy")
@@ -116,9 +114,8 @@ class _Offline:
 
 
 @contextmanager
-def _quantiles() -> Iterator[list[Any]]:
-    """What quantiles are taken of inside, in order."""
-    asked: list[Any] = []
+def _quantiles(asked: list[Any]) -> Iterator[None]:
+    """Adds what quantiles are taken of inside, in order."""
 
     def noting(original: Any) -> Any:
         def taken(values: Any, *args: Any, **kwargs: Any) -> Any:
@@ -131,13 +128,9 @@ def _quantiles() -> Iterator[list[Any]]:
         holders = (torch, "quantile"), (torch.Tensor, "quantile"), (np, "quantile"), (np, "percentile")
         for holder, name in holders:
             stack.enter_context(put(holder, name, noting(getattr(holder, name))))
-        yield asked
+        yield
 
 
 def _first_of(call: Call, n: int) -> tuple[Tensor, Tensor]:
     first = call.given["x"][:1]
     return first.expand(n, -1), first.new_zeros(n)
-
-
-def _unscored(x: Any) -> Any:
-    return np.zeros(len(x))

@@ -15,7 +15,7 @@ from parity.sides.interface import MissingComponent
 from parity.sides.root_config import published_config
 from parity.tasks.interface import Task
 
-__all__ = ["NO_LOG", "UNFITTED", "few_pairs", "no_loss", "short_config", "short_run"]
+__all__ = ["NO_LOG", "UNFITTED", "few_pairs", "in_test_form", "no_loss", "short_config", "short_run", "unscored"]
 
 
 def short_config(task: str, width: int, **sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +63,19 @@ def no_loss(_: Call) -> Any:
 
 NO_LOG: dict[str, Any] = {"loss": torch.zeros(()), "x0_recon": torch.zeros(1, 1)}
 """What a forward pass logs besides, where nobody looks at it."""
+
+
+def in_test_form(task: Task) -> Task:
+    """A copy of the task as the test uses it: a discrete one mapped to logits."""
+    task = copy.deepcopy(task)
+    if task.is_discrete:
+        task.map_to_logits()
+    return task
+
+
+def unscored(x: Any) -> Any:
+    """The scores of a task that nobody asks for any."""
+    return np.zeros(len(x))
 
 
 class _Unfitted:

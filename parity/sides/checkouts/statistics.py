@@ -23,7 +23,7 @@ def statistic(side: CheckoutSide, runner: Any, kind: str, end: str) -> Tensor:
 
     Raises MissingComponent where there is none, and where there are several that differ.
     """
-    names = _names(runner, kind, end)
+    names = _meant(runner, kind, end)
     values = [torch.as_tensor(getattr(runner, name)).detach().clone() for name in names]
     if not values or not all(torch.equal(value.reshape(-1), values[0].reshape(-1)) for value in values):
         raise MissingComponent(
@@ -34,12 +34,21 @@ def statistic(side: CheckoutSide, runner: Any, kind: str, end: str) -> Tensor:
 
 
 def put_statistic(side: CheckoutSide, runner: Any, kind: str, end: str, value: Tensor) -> None:
-    """Give that attribute another value, of the type and in the shape that it has. Raises as `statistic` does."""
-    statistic(side, runner, kind, end)
+    """Give that attribute, and others that say and hold the same, another value, of the type and in the shape that it
+    has. Raises as `statistic` does."""
+    before = statistic(side, runner, kind, end).reshape(-1)
     for name in _names(runner, kind, end):
         present = getattr(runner, name)
+        if not torch.equal(torch.as_tensor(present).detach().reshape(-1), before):
+            continue
         shaped = value.reshape(np.shape(present))
         setattr(runner, name, shaped.to(present.dtype) if torch.is_tensor(present) else shaped.numpy())
+
+
+def _meant(runner: Any, kind: str, end: str) -> list[str]:
+    """Names that say so and nothing else, such as `mean_x`; without any, all that say so."""
+    names = _names(runner, kind, end)
+    return [name for name in names if len(re.findall(_APART, name.lower())) <= 2] or names
 
 
 def _names(runner: Any, kind: str, end: str) -> list[str]:

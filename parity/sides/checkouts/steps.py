@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parity.sides.checkouts.bridge import CheckoutSide
+from parity.sides.checkouts.bridge import BRIDGE_NAMES, CheckoutSide
 from parity.sides.checkouts.runner import Call
 from parity.sides.checkouts.short import NO_LOG, few_pairs, no_loss, short_config, short_run
 from parity.sides.checkouts.watch import Enough, generators_kept, loss_of
@@ -38,11 +38,7 @@ class CheckoutSteps(CheckoutSide):
     ) -> Tree:
         """Batch number `step`, where the loop first steps its optimiser; the batches before lose nothing."""
         config = short_config(_TASK, bridge.dim)
-        names = (
-            "num_timesteps", "mt_type", "max_var", "eta", "skip_sample", "sample_type", "sample_step", "loss_type",
-            "objective",
-        )  # fmt: skip
-        config["model"]["BB"]["params"] |= {name: getattr(bridge, name) for name in names}
+        config["model"]["BB"]["params"] |= {name: getattr(bridge, name) for name in BRIDGE_NAMES}
         config["model"]["BB"]["params"]["MLPParams"]["hidden_size"] = bridge.hidden
         config["training"] |= {"classifier_free_guidance_prob": guidance_prob, "accumulate_grad_batches": step}
         tree: Tree = {}
@@ -73,6 +69,8 @@ class CheckoutSteps(CheckoutSide):
                 "forward": forward, "get_optimizer": optimising, "sampling_data_from_GP": lambda _: pairs,
                 "create_train_dataloader": lambda _: (_Repeated(batch, step), pairs["f0"]),
             })  # fmt: skip
+        if "generator" not in tree:
+            raise MissingComponent(f"{self.name}: its loop steps the optimiser before accumulate_grad_batches batches")
         torch.set_rng_state(tree.pop("generator"))
         model = tree.pop("model")
         return tree | {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
@@ -116,7 +114,7 @@ class CheckoutSteps(CheckoutSide):
             return loss + torch.tensor(losses[batches - 1], dtype=torch.float64), NO_LOG
 
         def optimising(call: Call) -> Any:
-            settings, _ = call.given.values()
+            settings = next(iter(call.given.values()))
             result = call.original(settings, list(held.values()))
             if not isinstance(result, torch.optim.Optimizer):
                 raise TypeError(f"{type(result).__name__} is not an Optimizer")  # as its scheduler would

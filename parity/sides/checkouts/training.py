@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,9 @@ import torch
 from torch import Tensor
 
 from parity.sides.checkouts.bridge import CheckoutSide
+from parity.sides.checkouts.loader import Heard
 from parity.sides.checkouts.runner import Call, Driver
+from parity.sides.checkouts.short import in_test_form
 from parity.sides.checkouts.watch import as_number, loss_of, python_generator_kept
 from parity.sides.interface import MissingComponent, Tree
 from parity.tasks.interface import Task
@@ -24,13 +25,15 @@ class CheckoutTraining(CheckoutSide):
     def training(self, *, config: Mapping[str, Any], task: Task, seed: int, dtype: torch.dtype) -> Tree:
         """Losses and rates as batches pass the model, then weights, average, candidates, samples and percentiles."""
         notes = _Notes()
-        in_test_form = _in_test_form(task)
-        driver = Driver(self, config, task, seed, forward=notes.forward, sample=notes.sample)
+        test_task = in_test_form(task)
+        driver = Driver(
+            self, config, task, seed, forward=notes.forward, sample=notes.sample, create_train_dataloader=notes.loader
+        )
         with self.precision(dtype), python_generator_kept(), driver.watching():
             notes.watched = driver.watched
             paths = driver.train()
             tree = notes.trained()
-            percentiles = driver.test(in_test_form, paths)
+            percentiles = driver.test(test_task, paths)
             return tree | notes.tested() | {"percentiles": torch.stack([as_number(value) for value in percentiles])}
         raise MissingComponent(f"{self.name}: the run ended early")
 
@@ -43,9 +46,15 @@ class _Notes:
         self.losses: dict[bool, list[float]] = {True: [], False: []}
         self.rates: list[float] = []
         self.sampled_with: dict[str, Tensor] = {}
+        self._heard = Heard(())
+
+    def loader(self, call: Call) -> Any:
+        loader, held_out = call.made()
+        self._heard = Heard(loader)
+        return self._heard, held_out
 
     def forward(self, call: Call) -> Any:
-        training = call.given["self"].training
+        training = self._heard.out
         if training:
             self.rates.append(float(self.watched.last("get_optimizer").result.param_groups[0]["lr"]))
         made = call.made()
@@ -91,10 +100,3 @@ class _Notes:
 
 def _parameters(model: Any) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-
-
-def _in_test_form(task: Task) -> Task:
-    task = copy.deepcopy(task)
-    if task.is_discrete:
-        task.map_to_logits()
-    return task

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parity.sides.checkouts.files import is_own
+
 __all__ = ["Enough", "as_number", "generators_kept", "loss_of", "put", "python_generator_kept", "renamed"]
 
 
@@ -45,7 +47,7 @@ def renamed(folder: Path, original: Any, stand_in: Any) -> Iterator[None]:
     """Wherever a module of the checkout holds `original` under whatever name, it holds `stand_in` inside."""
     with ExitStack() as stack:
         for module in list(sys.modules.values()):
-            if (getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
+            if is_own(getattr(module, "__file__", None) or "", folder):
                 for name, value in list(vars(module).items()):
                     if value is original:
                         stack.enter_context(put(module, name, stand_in))
