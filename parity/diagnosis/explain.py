@@ -11,7 +11,7 @@ from parity.diagnosis.operations import locate
 from parity.diagnosis.pointer import drawn_at, look_at
 from parity.diagnosis.points import plain_site
 from parity.golden.recorded_side import RecordedSide
-from parity.hosts import HostedSide
+from parity.hosts import HostedSide, SideDied, SideTimedOut
 from parity.judge import judge
 from parity.sides import SIDES
 from parity.sides.interface import Side
@@ -97,6 +97,8 @@ def _in_host(
     seconds: float,
 ) -> dict[str, Any]:
     """The explanation made in the process of the one hosted side; two traces from two processes are not aligned."""
+    if any(f": {kind.__name__}: " in found.reason for kind in (SideDied, SideTimedOut)):
+        return only(f"{_capitalised(_verdict(found, None))}. What ended its process is not run once more to be traced.")
     hosted, other = (reference, candidate) if isinstance(reference, HostedSide) else (candidate, reference)
     in_tree = other.name.partition("[")[0] in SIDES
     if in_tree and isinstance(hosted, HostedSide):

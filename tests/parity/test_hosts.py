@@ -399,4 +399,6 @@ def test_the_limits_of_a_session_are_those_of_its_checkouts(tmp_path, capsys):
     checkout = root_checkout(tmp_path, runners__base__EMA=ema_that("import time; time.sleep(60)"))
     options = ["--component", "ema", "--task", "Synthetic8-v0", "--jobs", "0", "--call-limit", "1.5"]
     assert main(["check", "--reference", "reference_root", "--candidate", f"root:{checkout}", *options]) == 1
-    assert "did not answer within 1.5 s" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "did not answer within 1.5 s" in out
+    assert "What ended its process is not run once more to be traced" in out
