@@ -28,7 +28,7 @@ results="--out docs/faults.jsonl --time-limit 500"
 parity faults $results                          # the catalogue; goes on where it was
 parity faults $results --diagnose               # and whether the diagnosis points at the planted line
 parity faults $results --mutants 200 --seed 0   # needs: pip install -e '.[faults]'
-parity faults $results --rewrites --seeds 0-3
+parity faults $results --rewrites               # and --seeds 0-3 for other inputs
 parity faults $results --stability              # any order, in parallel, more threads, without AVX: the same verdicts
 parity faults --id q-sample-variance --diagnose
 parity faults $results --page docs/faults.md    # this page, from what the results hold
@@ -38,7 +38,7 @@ This page is written by the last of them, from [`faults.jsonl`](faults.jsonl): a
 What is in there is not run again while the sources that it depends on are as they were.
 
 What a fault of the catalogue showed about the suite was fixed in the suite, the diagnosis included: its rate on faults
-is that of what it was made with, the one on a sample of mutants (`--mutants 60 --diagnose`) that of changes it was not.
+is that of what it was made with, the one on a sample of mutants (`--mutants 30 --diagnose`) that of changes it was not.
 A fault that takes a statement away mostly leaves `pass` in its place, where a lacking one is sought first.
 
 A rewrite may change anything but what is watched: training is followed step by step through hooks on the parameters,
