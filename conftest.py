@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from parity.distribution import differences_by_design
-from parity.isolation import Extra, Failure, Job, Pool, failed, open_judge, time_limit, usable_cores
-from parity.pytest_report import ParityReporter
+from parity.change_impact.selection import select
+from parity.jobs import Job, failed, open_judge, time_limit
+from parity.process.pool import Failure, Pool, usable_cores
+from parity.pytest_plugin import ParityReporter
+from parity.report.sections import Extra
+from parity.root_ggfm.sides.loading import PROFILES
+from parity.root_ggfm.statistical_tests.judge import differences_by_design
 from parity.session import Session, open_session
-from parity.sides import PROFILES
-from parity.since import select
 
 _SESSION = pytest.StashKey[Session]()
 _OPTIONS = pytest.StashKey[dict[str, Any]]()

@@ -12,9 +12,10 @@ import reference_root
 from ggfm.batches import Batches, split_pairs
 from ggfm.pairs import Pairs
 from ggfm.switches import Switches
-from parity.sides import Bridge, Side
-from parity.sides.root_config import published_config
-from parity.tasks.array_task import ArrayTask
+from parity.root_ggfm.contract import Bridge
+from parity.root_ggfm.sides.root_config import published_config
+from parity.root_ggfm.tasks.array_task import ArrayTask
+from parity.side import Side
 
 __all__ = ["CASES", "build"]
 

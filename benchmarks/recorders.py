@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from parity.components import component
-from parity.components.base import Context
+from parity.component import Context
 from parity.diagnosis.draw_record import DrawLog, recorded
 from parity.diagnosis.trace import Trace, traced
-from parity.outcome import run
-from parity.sides import load_side
-from parity.tasks.catalogue import load_task
+from parity.execution import run
+from parity.root_ggfm.components import component
+from parity.root_ggfm.sides.loading import load_side
+from parity.root_ggfm.tasks.catalogue import load_task
 
 __all__ = ["calls", "measure"]
 

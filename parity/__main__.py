@@ -1,6 +1,6 @@
 """`python -m parity`: the same as the `parity` command."""
 
-from parity.cli import main
+from parity.cli.main import main
 
 __all__: list[str] = []
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from parity.policy import EPS32, Policy
-from parity.sides.interface import Tree
+from parity.side import Tree
 from parity.verdict import LeafResult, Verdict
 
 __all__ = ["Runs", "compare_leaf", "compare_trees", "metadata_difference", "same_bits"]

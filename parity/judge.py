@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from parity.comparator import Runs, compare_trees
-from parity.components.base import start_seed
+from parity.component import start_seed
 from parity.draws import describe_draws, handovers
-from parity.golden.recorded_side import RecordedSide
-from parity.outcome import Outcome
-from parity.outcome import execute as run_side
+from parity.execution import Outcome
+from parity.execution import execute as run_side
 from parity.policy import EPS64, Policy
-from parity.sides.interface import MissingComponent, Side, SideLost, Tree
+from parity.recording.recorded_side import RecordedSide
+from parity.side import MissingComponent, Side, SideLost, Tree
 from parity.verdict import Judgement, LeafResult, Verdict
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["compare_with_spread", "judge", "side_effects"]
 

@@ -10,15 +10,18 @@ from shlex import quote
 
 import torch
 
-from parity.compared import compared
-from parity.components import REGISTRY, Component, Context, component
-from parity.conditions import DTYPES, usable_device
-from parity.explore import EXAMPLES, Candidate
-from parity.golden.recorded_side import RecordedSide
-from parity.hosts import HostedSide, Limits, limit_hosts
+from parity.component import Component, Context
+from parity.component_selection import compared
 from parity.ledger import Entry, load
-from parity.sides import PROFILES, SIDES, Side, load_side, switches
-from parity.tasks.catalogue import load_task
+from parity.process.host import Limits
+from parity.process.hosted_side import HostedSide, limit_hosts
+from parity.recording.recorded_side import RecordedSide
+from parity.root_ggfm.components import REGISTRY, component
+from parity.root_ggfm.sides.loading import PROFILES, SIDES, load_side, switches
+from parity.root_ggfm.tasks.catalogue import load_task
+from parity.search import EXAMPLES, Candidate
+from parity.side import Side
+from parity.torch_options import DTYPES, usable_device
 
 __all__ = ["Session", "open_session"]
 

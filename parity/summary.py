@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from parity.components import REGISTRY
+from parity.root_ggfm.components import REGISTRY
 from parity.verdict import Verdict
 
 __all__ = ["as_expected", "failure_lines", "look_first", "output_lines", "summary_lines"]

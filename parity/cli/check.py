@@ -8,10 +8,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from parity.change_impact.selection import select
 from parity.cli.options import case_of, session_of, session_options
-from parity.isolation import Extra, Failure, Job, Pool, failed, open_judge, time_limit, usable_cores
+from parity.jobs import Job, failed, open_judge, time_limit
+from parity.process.pool import Failure, Pool, usable_cores
+from parity.report.sections import Extra
 from parity.session import Session
-from parity.since import select
 from parity.summary import as_expected, output_lines, summary_lines
 from parity.verdict import Verdict
 

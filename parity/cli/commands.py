@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from parity.components import REGISTRY
-from parity.golden import GoldenError, GoldenFolder, judge_case
 from parity.ledger import load
-from parity.sides import load_side, switches
-from parity.tasks import tfbind8
-from parity.tasks.cache import DataUnavailable
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
+from parity.root_ggfm.published_numbers.judge import judge_case
+from parity.root_ggfm.sides.loading import load_side, switches
+from parity.root_ggfm.tasks import tfbind8
+from parity.root_ggfm.tasks.cache import DataUnavailable
 
 __all__ = ["components", "data_fetch", "data_status", "golden", "ledger"]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from parity.atomic_write import write_atomic
 from parity.cli.options import add_session_options, case_of, session_of
 from parity.diagnosis.explain import explain as explain_input
 from parity.diagnosis.known import explain_known
-from parity.explore import Candidate, explore, reproduce_line
-from parity.files import write_atomic
 from parity.ledger import Entry, reaching
+from parity.search import Candidate, explore, reproduce_line
 from parity.session import Session
-from parity.sides.interface import Side
+from parity.side import Side
 
 __all__ = ["add_parser", "explain"]
 

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from parity import __version__
-from parity.cli import check, commands, distribution, explain, faults, record, report, run, stages, user_list
+from parity.cli import check, commands, explain, record, report
 from parity.cli.options import add_session_options, add_worker_options
-from parity.sides import SIDES
+from parity.root_ggfm.cli import claims as user_list
+from parity.root_ggfm.cli import distribution, run, stages
+from parity.root_ggfm.sides.loading import SIDES
+from tools.fault_injection import cli as faults
 
 __all__ = ["main", "parser"]
 

@@ -6,9 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from parity.isolation import usable_cores
+from parity.process.pool import usable_cores
+from parity.root_ggfm.sides.loading import PROFILES, SIDES
 from parity.session import Session, open_session
-from parity.sides import PROFILES, SIDES
 
 __all__ = [
     "add_condition_options", "add_host_options", "add_pool_options", "add_session_options", "add_worker_options",

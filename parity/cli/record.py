@@ -10,12 +10,12 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.cli.options import add_condition_options, add_host_options, add_pool_options, session_options
-from parity.components import REGISTRY
-from parity.golden.recorder import Recorded, about, open_recorder
-from parity.golden.recording import Recording
-from parity.isolation import Pool, usable_cores
+from parity.process.pool import Pool, usable_cores
+from parity.recording.recorder import Recorded, about, open_recorder
+from parity.recording.recording import Recording
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import PROFILES
 from parity.session import open_session
-from parity.sides import PROFILES
 
 __all__ = ["add_parser", "record"]
 

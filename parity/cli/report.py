@@ -10,14 +10,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from parity.atomic_write import write_atomic
 from parity.cli.check import end, jobs_of, judge_jobs, worked
 from parity.cli.options import session_of
-from parity.distribution import settle
-from parity.files import write_atomic
-from parity.isolation import collected, extras_for
-from parity.report import complete, read_report, write_report
+from parity.report.read import complete, read_report
+from parity.report.sections import collected, extras_for
+from parity.report.write import write_report
 from parity.results import document
-from parity.runs import load_results
+from parity.root_ggfm.runs.table import load_results
+from parity.root_ggfm.statistical_tests.settle import settle
 from parity.session import Session
 from parity.summary import as_expected, summary_lines
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from parity.components.base import Component, Context
+from parity.component import Component, Context
 from parity.diagnosis.explain import explain
-from parity.explore import Candidate
 from parity.judge import judge
-from parity.sides.interface import Side
+from parity.search import Candidate
+from parity.side import Side
 from parity.verdict import Judgement
 
 __all__ = ["explain_beside"]

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from parity.components.base import start_seed
+from parity.component import start_seed
 from parity.diagnosis.site import is_own
-from parity.outcome import run
-from parity.sides.interface import Side
+from parity.execution import run
+from parity.side import Side
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["lines_before"]
 
@@ -32,7 +32,7 @@ def lines_before(component: Component, candidate: Side, ctx: Context) -> Counter
 
     That is seen on the first example of each. Empty for a component that is not among them.
     """
-    from parity.components import REGISTRY  # the registry's modules import the judge, which explains
+    from parity.root_ggfm.components import REGISTRY
 
     if component.name not in REGISTRY:
         return Counter()

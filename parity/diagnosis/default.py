@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from parity.diagnosis.repair.vocabulary import tree_of
 from parity.diagnosis.site import Site, is_own_file, site_at
-from parity.outcome import execute
-from parity.sides.interface import Side
+from parity.execution import execute
+from parity.side import Side
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["default_site"]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from parity.comparator import Runs, compare_trees
-from parity.components.base import start_seed
+from parity.component import start_seed
 from parity.diagnosis.draw_alignment import Alignment, Row, align
 from parity.diagnosis.draw_record import DrawEvent, DrawLog, recorded
 from parity.draws import handovers
-from parity.outcome import Outcome, run
-from parity.sides.interface import Side
+from parity.execution import Outcome, run
+from parity.side import Side
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["compare_draws"]
 

@@ -10,15 +10,16 @@ from parity.diagnosis.draws_apart import compare_draws
 from parity.diagnosis.operations import locate
 from parity.diagnosis.pointer import drawn_at, look_at
 from parity.diagnosis.points import plain_site
-from parity.golden.recorded_side import RecordedSide
-from parity.hosts import HostedSide, SideDied, SideTimedOut
 from parity.judge import judge
-from parity.sides import SIDES
-from parity.sides.interface import Side
+from parity.process.host import SideDied, SideTimedOut
+from parity.process.hosted_side import HostedSide
+from parity.recording.recorded_side import RecordedSide
+from parity.root_ggfm.sides.loading import SIDES
+from parity.side import Side
 from parity.verdict import Judgement, Verdict
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["explain", "only"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from parity.diagnosis.draws_apart import compare_draws
 from parity.diagnosis.explain import explain, only
-from parity.explore import Candidate
 from parity.judge import judge
-from parity.sides.interface import Side
+from parity.search import Candidate
+from parity.side import Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["explain_known"]
 

@@ -13,7 +13,7 @@ import torch
 from parity.diagnosis.cleared import lines_before
 from parity.diagnosis.culprit import Parting, Unknown, parting
 from parity.diagnosis.points import located, raised_at, raised_through
-from parity.diagnosis.repair import Search, search_repair
+from parity.diagnosis.repair.search import Search, search_repair
 from parity.diagnosis.repair.trial import Trial, open_trial, trials
 from parity.diagnosis.repair.vocabulary import vocabulary
 from parity.diagnosis.site import Site
@@ -24,11 +24,11 @@ from parity.diagnosis.suspect import Blame, blame_argument, blame_constant, blam
 from parity.diagnosis.trace import Event, Trace, traced
 from parity.diagnosis.values import Value
 from parity.draws import Draw, handovers
-from parity.outcome import Outcome, run
-from parity.sides.interface import Side
+from parity.execution import Outcome, run
+from parity.side import Side
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["locate"]
 

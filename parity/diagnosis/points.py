@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from parity.diagnosis.repair import Search
+from parity.diagnosis.repair.search import Search
 from parity.diagnosis.site import Site, call_chain, site_at, surrounding
 from parity.diagnosis.suspect import Blame
 from parity.diagnosis.trace import Event
-from parity.outcome import Outcome
+from parity.execution import Outcome
 
 __all__ = ["located", "plain_site", "raised_at", "raised_through"]
 

@@ -92,7 +92,7 @@ def surrounding(site: Site, lines: int = 3) -> list[tuple[int, str]]:
 @lru_cache(maxsize=4096)
 def _kind(name: str) -> str:
     """Of a file: `own`, `adapter`, `parity` or `library`."""
-    if name.startswith(_folder("parity") + "sides/"):
+    if name.startswith(tuple(_folder("parity") + part for part in ("root_ggfm/sides/", "root_ggfm/checkouts/"))):
         return "adapter"
     if name.startswith(_folder("parity")):
         return "parity"

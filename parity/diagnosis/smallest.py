@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from parity.diagnosis.repair.trial import open_trial
-from parity.sides.interface import Side
+from parity.side import Side
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["smallest_failing"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from parity.report.data.sources import PARTS
+from parity.report.sources import PARTS
 
 __all__ = ["listings"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from parity import __version__
-from parity.report.data.sources import PARTS
 from parity.report.shape import ANYTHING, NUMBER, MapOf, Maybe, OneOf, filled, fits
+from parity.report.sources import PARTS
 from parity.results import FORMAT
 from parity.verdict import Verdict
 

@@ -11,8 +11,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from parity.policy import EPS32, EPS64
-from parity.report.data.plot import Plot, panel, plot, series
 from parity.report.listing import listings
+from parity.report.plot import Plot, panel, plot, series
 from parity.summary import look_first
 from parity.verdict import Verdict
 

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from parity.files import write_atomic
-from parity.runs import compare, rows
+from parity.atomic_write import write_atomic
+from parity.root_ggfm.runs.comparison import compare
+from parity.root_ggfm.runs.table import rows
 
 __all__ = ["ReportUnavailable", "write_report"]
 
@@ -21,7 +22,7 @@ class ReportUnavailable(RuntimeError):
 def write_report(document: Mapping[str, Any], folder: Path, *, runs: Sequence[Mapping[str, Any]] | None = None) -> Path:
     """Write `report.json`, `report.md` with its pictures `report-*.svg`, and `index.html` into `folder`.
 
-    `runs`: results of whole runs as `parity.runs.load_results` reads them; with them the report has a section on them.
+    `runs`: results of whole runs as `parity.root_ggfm.runs.table.load_results` reads them; with them the report has a section on them.
     Returns the page's path.
 
     Raises ReportUnavailable if the extra `report` (Jinja2, Matplotlib) is not installed; `report.json` is written all
@@ -60,7 +61,7 @@ def _runs(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _run_plots(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     try:
-        from parity.report.data.runs import run_plots
+        from parity.root_ggfm.runs.plots import run_plots
     except ModuleNotFoundError:  # without the extra there is no page either
         return []
     return run_plots(results)

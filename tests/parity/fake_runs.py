@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from parity.files import write_atomic
-from parity.runs import Request
-from parity.sides.training import Step, ignore
-from parity.tasks.synthetic import synthetic_continuous
+from parity.atomic_write import write_atomic
+from parity.root_ggfm.contract import Step, ignore
+from parity.root_ggfm.runs.request import Request
+from parity.root_ggfm.tasks.synthetic import synthetic_continuous
 
 BATCHES = 3
 
@@ -42,7 +42,7 @@ class FakeSide:
 
 
 class FakeTraining:
-    """Follows `parity.sides.training.Training`; its state is weights, records and torch's generator."""
+    """Follows `parity.root_ggfm.contract.Training`; its state is weights, records and torch's generator."""
 
     def __init__(self, fake, task, seed):
         torch.manual_seed(seed)

@@ -6,8 +6,8 @@ import signal
 import sys
 import time
 
-from parity.isolation import open_judge
-from parity.sides.ggfm import GgfmSide
+from parity.jobs import open_judge
+from parity.root_ggfm.sides.ggfm import GgfmSide
 
 
 def misbehave(kind):

@@ -18,7 +18,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from parity.runs import curve, prepare, run_seed
+from parity.root_ggfm.runs import curve
+from parity.root_ggfm.runs.request import prepare
+from parity.root_ggfm.runs.seed_run import run_seed
 from tests.parity import fake_runs
 
 SEED = 3

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from parity.components import REGISTRY
 from parity.diagnosis import beside
+from parity.root_ggfm.components import REGISTRY
 from parity.verdict import LeafResult, Verdict
 
 

@@ -12,19 +12,21 @@ import numpy as np
 import pytest
 import torch
 
-from parity.components import REGISTRY, Context
-from parity.sides import load_side
-from parity.sides.checkouts.calls import as_many, called, default_of, those_taken
-from parity.sides.checkouts.commit import commit_of
-from parity.sides.checkouts.config import runner_config
-from parity.sides.checkouts.files import is_own
-from parity.sides.checkouts.ggfm import GgfmCheckout
-from parity.sides.checkouts.precision import precision
-from parity.sides.checkouts.retired import bridge_numpy
-from parity.sides.checkouts.settings import other_settings
-from parity.sides.checkouts.statistics import put_statistic, statistic
-from parity.sides.interface import Bridge, MissingComponent
-from parity.tasks import load_task
+from parity.component import Context
+from parity.root_ggfm.checkouts.calls import as_many, called, default_of, those_taken
+from parity.root_ggfm.checkouts.commit import commit_of
+from parity.root_ggfm.checkouts.config import runner_config
+from parity.root_ggfm.checkouts.files import is_own
+from parity.root_ggfm.checkouts.ggfm import GgfmCheckout
+from parity.root_ggfm.checkouts.precision import precision
+from parity.root_ggfm.checkouts.retired import bridge_numpy
+from parity.root_ggfm.checkouts.settings import other_settings
+from parity.root_ggfm.checkouts.statistics import put_statistic, statistic
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.contract import Bridge
+from parity.root_ggfm.sides.loading import load_side
+from parity.root_ggfm.tasks.catalogue import load_task
+from parity.side import MissingComponent
 from tests.parity.checkouts import write
 
 

@@ -4,11 +4,13 @@ from contextlib import closing
 
 import pytest
 
-from parity.components import REGISTRY, Context
-from parity.hosts import Host, HostedSide
+from parity.component import Context
 from parity.judge import judge
-from parity.sides import load_side
-from parity.tasks import load_task
+from parity.process.host import Host
+from parity.process.hosted_side import HostedSide
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import load_side
+from parity.root_ggfm.tasks.catalogue import load_task
 from parity.verdict import Verdict
 from tests.parity.checkouts import ROOT_RUNNER, root_checkout, write
 

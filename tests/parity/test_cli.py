@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from parity.cli import check as checking
-from parity.cli import main
 from parity.cli import report as reporting
+from parity.cli.main import main
 from tests.parity.faulty import open_faulty_judge
 
 FAST = ["--task", "SyntheticContinuous-v0", "--examples", "2", "--jobs", "0"]
@@ -118,7 +118,7 @@ def test_a_ledger_entry_whose_difference_is_gone_exits_1_and_says_what_to_edit(c
     out = capsys.readouterr().out
     assert "described  predict_x0       identical" in out
     assert "STALE noise_eps: the sides agree at its pinned input (identical)" in out
-    assert "edit: in parity/ledger/known_differences.toml remove [[difference]] 'noise_eps'" in out
+    assert "edit: in parity/root_ggfm/known_differences.toml remove [[difference]] 'noise_eps'" in out
     reproduce = next(line for line in out.splitlines() if line.startswith("reproduce: "))
     assert '"objective":"noise"' in reproduce
 
@@ -182,7 +182,7 @@ def test_an_interrupt_keeps_what_is_finished_and_exits_130(tmp_path, documents, 
 
 
 def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, documents, capsys, monkeypatch):
-    monkeypatch.setattr("parity.since.selection.changed_files", lambda folder, revision: ("docs/verdicts.md",))
+    monkeypatch.setattr("parity.change_impact.git.changed_files", lambda folder, revision: ("docs/verdicts.md",))
     assert main(["check", "--since", "HEAD", *FAST]) == 0
     assert main(["report", "--since", "HEAD", "--out", str(tmp_path), *FAST]) == 0
     out = capsys.readouterr().out
@@ -191,7 +191,7 @@ def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, docu
 
 
 def test_since_judges_only_what_the_changed_file_can_touch(capsys, monkeypatch):
-    monkeypatch.setattr("parity.since.selection.changed_files", lambda folder, revision: ("ggfm/ema.py",))
+    monkeypatch.setattr("parity.change_impact.git.changed_files", lambda folder, revision: ("ggfm/ema.py",))
     chosen = [f"--component={name}" for name in ("gp", "ema", "target")]
     assert main(["check", "--since", "main", *chosen, *FAST]) == 0
     out = capsys.readouterr().out

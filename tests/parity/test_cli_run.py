@@ -6,11 +6,12 @@ import pytest
 import torch
 import yaml
 
-from parity.cli import main
-from parity.runs import curve, size_config
-from parity.sides.ggfm import GgfmSide
-from parity.sides.root import RootSide
-from parity.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic_continuous
+from parity.cli.main import main
+from parity.root_ggfm.runs import curve
+from parity.root_ggfm.runs.sizes import size_config
+from parity.root_ggfm.sides.ggfm import GgfmSide
+from parity.root_ggfm.sides.root import RootSide
+from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic_continuous
 from tests.parity.test_runs_comparison import NUDGED, ROOT, result, written
 
 TINY = {
@@ -105,7 +106,7 @@ def test_sampled_designs_that_are_not_finite_are_a_divergence(tmp_path, capsys, 
 
 
 def test_a_configuration_file_is_run_as_it_is_and_what_nothing_uses_is_named(tmp_path, capsys):
-    from parity.runs.settings import merged
+    from parity.root_ggfm.runs.settings import merged
 
     config = merged(size_config("desk", synthetic_continuous()), TINY)
     config["training"]["colour"] = "blue"

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from parity.sides import load_side
-from parity.sides.root_config import published_config
+from parity.root_ggfm.sides.loading import load_side
+from parity.root_ggfm.sides.root_config import published_config
 
 SIDES = [load_side("reference_root"), load_side("ggfm")]
 

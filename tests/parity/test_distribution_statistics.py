@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from parity.distribution import statistics
-from parity.distribution.judge import holm
-from parity.distribution.law import bridge_law
-from parity.distribution.orders import Orders, order_tests, two_sample_orders
-from parity.distribution.probe import StepDraws
-from parity.distribution.process import ForwardDraws, forward_tests, reverse_tests
-from parity.distribution.steps import runs_independent, step_tests
+from parity.root_ggfm.statistical_tests import statistics
+from parity.root_ggfm.statistical_tests.judge import holm
+from parity.root_ggfm.statistical_tests.law import bridge_law
+from parity.root_ggfm.statistical_tests.orders import Orders, order_tests, two_sample_orders
+from parity.root_ggfm.statistical_tests.probe import StepDraws
+from parity.root_ggfm.statistical_tests.process import ForwardDraws, forward_tests, reverse_tests
+from parity.root_ggfm.statistical_tests.steps import runs_independent, step_tests
 
 REPETITIONS = 200
 SLACK = 1e-4

@@ -5,12 +5,15 @@ import json
 import pytest
 import torch
 
-from parity.cli import main
-from parity.components import component
-from parity.distribution import FALSE_ALARMS, FAMILIES, families, judge_distributions, judge_side, settle
-from parity.explore import explore
+from parity.cli.main import main
 from parity.ledger import LedgerError, load
 from parity.results import plain_result
+from parity.root_ggfm.components import component
+from parity.root_ggfm.statistical_tests import families
+from parity.root_ggfm.statistical_tests.families import FAMILIES
+from parity.root_ggfm.statistical_tests.judge import FALSE_ALARMS, judge_distributions, judge_side
+from parity.root_ggfm.statistical_tests.settle import settle
+from parity.search import explore
 from parity.session import open_session
 from parity.verdict import Verdict
 from tests.parity.drawing import ROOT, Drawing

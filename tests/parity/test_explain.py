@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from parity.cli import main
-from parity.components import REGISTRY
+from parity.cli.main import main
 from parity.diagnosis import explain as module
 from parity.diagnosis.explain import explain, only
 from parity.diagnosis.pointer import look_at
-from parity.sides import load_side
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import load_side
 from parity.verdict import Verdict
 from tests.parity.toys import CONTEXT, PARAMS, REFERENCE, Toy, component
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pytest
 
 from parity.diagnosis.known import explain_known
-from parity.explore import Candidate
+from parity.search import Candidate
 from tests.parity.toys import CONTEXT, PARAMS, Toy, component
 
 FACTORS = {"double": lambda x: x * 2, "shift": lambda x: x + 1, "idle": lambda x: x}

@@ -4,8 +4,8 @@ import json
 
 import torch
 
-from parity.explore import Candidate, explore, reproduce_line
 from parity.ledger import Entry
+from parity.search import Candidate, explore, reproduce_line
 from parity.verdict import Verdict
 
 from .toys import CONTEXT, REFERENCE, Toy, component

@@ -6,24 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from parity.cli import main
-from parity.components import REGISTRY
-from parity.faults import (
-    Campaign,
-    Change,
-    ChangeError,
-    Results,
-    conditions,
-    judge_conditions,
-    load,
-    open_campaign,
-    page,
-    summary_lines,
-)  # fmt: skip
-from parity.faults.catalogue import CONTROL
-from parity.faults.mutants import _program, reviewed
-from parity.faults.stability import Condition, judged_under
-from parity.faults.summary import Rate, counted, false_alarms, rates
+from parity.cli.main import main
+from parity.root_ggfm.components import REGISTRY
+from tools.fault_injection.campaign import Campaign, open_campaign
+from tools.fault_injection.catalogue import CONTROL, Change, ChangeError, load
+from tools.fault_injection.mutants import _program, reviewed
+from tools.fault_injection.page import page
+from tools.fault_injection.results import Results
+from tools.fault_injection.stability import Condition, conditions, judge_conditions, judged_under
+from tools.fault_injection.summary import Rate, counted, false_alarms, rates, summary_lines
 
 FAULTS, REWRITES = load("fault"), load("rewrite")
 OPTIONS = {"profiles": ("aligned",), "task": "Synthetic8-v0", "examples": "2"}
@@ -154,7 +145,7 @@ def test_the_diagnosis_is_compared_with_the_planted_line(campaign, tmp_path):
     assert row["pointed"]["file"] == "ggfm/losses.py"
 
 
-TEST = "parity/checks/test_components.py::test_component"
+TEST = "parity/root_ggfm/checks/test_components.py::test_component"
 
 
 def row(**others):
@@ -265,7 +256,7 @@ def test_stability_compares_every_condition_with_the_first_and_a_killed_run_goes
         asked.append(condition.id)
         return {"aligned-ema": "identical" if condition.id != "avx2" else "rounding"}
 
-    monkeypatch.setattr("parity.faults.stability.judged_under", judged)
+    monkeypatch.setattr("tools.fault_injection.stability.judged_under", judged)
     results = Results(tmp_path / "r.jsonl")
     first = next(iter(judge_conditions({"examples": "1"}, "digest", results)))
     rows = list(judge_conditions({"examples": "1"}, "digest", Results(tmp_path / "r.jsonl")))

@@ -1,4 +1,4 @@
-"""GGFM's whole runs through the adapter: the contract of `parity.sides.training`."""
+"""GGFM's whole runs through the adapter: the contract of `parity.root_ggfm.contract`."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from parity.components import Context, component
-from parity.sides import load_side, switches
-from parity.sides.training import Step
-from parity.tasks import load_task
+from parity.component import Context
+from parity.root_ggfm.components import component
+from parity.root_ggfm.contract import Step
+from parity.root_ggfm.sides.loading import load_side, switches
+from parity.root_ggfm.tasks.catalogue import load_task
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "root" / "index.json"
 

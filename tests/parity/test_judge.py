@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from parity.judge import judge
-from parity.sides.interface import MissingComponent, SideLost
+from parity.side import MissingComponent, SideLost
 from parity.verdict import Verdict
 
 from .toys import CONTEXT, PARAMS, REFERENCE, Toy, component

@@ -2,9 +2,9 @@
 
 import pytest
 
-from parity.components import REGISTRY
 from parity.ledger import LedgerError, load, reaching
-from parity.sides import switches
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import switches
 
 ENTRY = """
 [[difference]]

@@ -18,7 +18,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from parity.components.base import Component, Context
+from parity.component import Component, Context
 from parity.diagnosis import trace as tracing
 from parity.diagnosis.operations import locate
 from parity.diagnosis.repair import search

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity.outcome import cast, run
-from parity.tasks.synthetic import synthetic8
+from parity.execution import cast, run
+from parity.root_ggfm.tasks.synthetic import synthetic8
 
 
 def _drawing(**_: Any) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from parity.cli import main
-from parity.components import REGISTRY
+from parity.cli.main import main
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import load_side
 from parity.session import open_session
-from parity.sides import load_side
 
 from .toys import CONTEXT
 

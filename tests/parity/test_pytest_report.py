@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from parity.pytest_report import ParityReporter
+from parity.pytest_plugin import ParityReporter
 from tests.parity.fake_report import result
 
 pytest_plugins = ["pytester"]

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from parity.report import write_report
 from parity.report.page import COLOURS, render
+from parity.report.write import write_report
 from parity.verdict import Verdict
 from tests.parity.fake_report import DISTRIBUTIONS, STAGES, document, explanation, plot, result, sources
 from tests.parity.test_runs_comparison import ROOT

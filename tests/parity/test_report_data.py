@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from parity.components import component
-from parity.explore import Candidate
-from parity.report.data import plot_data, source_data
-from parity.report.data.plot import numbers
+from parity.report.collect import plot_data, source_data
 from parity.report.drawing import drawn
+from parity.report.plot import numbers
+from parity.root_ggfm.components import component
+from parity.root_ggfm.sides.loading import load_side
+from parity.search import Candidate
 from parity.session import Session, open_session
-from parity.sides import load_side
 
 
 def session(*components, profiles=("aligned",)):

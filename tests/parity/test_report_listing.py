@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from parity.report.data.sources import executed
 from parity.report.listing import listings
+from parity.report.sources import executed
 from parity.session import open_session
 from tests.parity.fake_report import result
 

@@ -8,10 +8,11 @@ from functools import reduce
 
 import pytest
 
-from parity.cli import main
-from parity.report import UnreadableReport, complete, read_report, write_report
+from parity.cli.main import main
 from parity.report.page import render
+from parity.report.read import UnreadableReport, complete, read_report
 from parity.report.shape import NUMBER, MapOf, Maybe, OneOf, filled, fits
+from parity.report.write import write_report
 from tests.parity.fake_report import document, explanation, plot, result, sources
 
 

@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from parity.runs import compare, load_results, rows
-from parity.runs.comparison import Standing
-from parity.runs.folder import RESULT, write_document
-from parity.runs.table import text
+from parity.root_ggfm.runs.comparison import Standing, compare
+from parity.root_ggfm.runs.folder import RESULT, write_document
+from parity.root_ggfm.runs.table import load_results, rows, text
 
 
 def result(label, seed, p100, p80=0.6, p50=0.5, *, nudge=None, **changes):

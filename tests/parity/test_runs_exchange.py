@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parity.runs.exchange import shift_interval, shift_p_value, smallest_p_value
+from parity.root_ggfm.runs.exchange import shift_interval, shift_p_value, smallest_p_value
 
 
 def test_the_p_value_is_the_share_of_relabellings_that_shift_as_far():
@@ -25,7 +25,7 @@ def test_many_runs_are_drawn_instead_of_counted_and_say_the_same(monkeypatch):
     scores = np.random.default_rng(1).normal(size=(8, 4))
     scores[:, 0] += 0.5
     counted = shift_p_value(scores.tolist())
-    monkeypatch.setattr("parity.runs.exchange._EXACT", 60_000)
+    monkeypatch.setattr("parity.root_ggfm.runs.exchange._EXACT", 60_000)
     drawn = shift_p_value(scores.tolist())
     assert drawn != counted
     assert 0.01 < counted < 0.9

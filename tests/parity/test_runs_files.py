@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from parity.files import write_atomic
+from parity.atomic_write import write_atomic
 
 
 def test_the_folder_is_brought_to_the_disk_after_the_file_has_its_name(tmp_path, monkeypatch):

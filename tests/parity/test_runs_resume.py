@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from parity.cli import main
-from parity.tasks.synthetic import CONTINUOUS
+from parity.cli.main import main
+from parity.root_ggfm.tasks.synthetic import CONTINUOUS
 
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from parity.components import REGISTRY, Context
-from parity.components.base import start_seed
-from parity.isolation import open_judge  # noqa: F401 - everything that judges is loaded
-from parity.outcome import run
-from parity.sides import load_side
-from parity.since import GitError, selection_of
-from parity.since.git import changed_files
-from parity.since.references import Reference, Sources
-from parity.since.selection import component_files
-from parity.tasks.synthetic import synthetic8
+from parity.change_impact.git import GitError, changed_files
+from parity.change_impact.references import Reference, Sources
+from parity.change_impact.selection import component_files, selection_of
+from parity.component import Context, start_seed
+from parity.execution import run
+from parity.jobs import open_judge  # noqa: F401 - everything that judges is loaded
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import load_side
+from parity.root_ggfm.tasks.synthetic import synthetic8
 
 ROOT = Path(__file__).parents[2]
 EVERY = set(REGISTRY)
@@ -61,7 +60,7 @@ def test_a_change_of_any_file_whose_code_runs_selects_the_component(name, needed
     ran = set()
     for side in (load_side("reference_root"), load_side("ggfm", "described"), load_side("ggfm", "aligned")):
         ran |= executed(lambda side=side: outcome(component, side))
-    ran = {file for file in ran if file.startswith(("ggfm/", "reference_root/", "parity/sides/"))}
+    ran = {file for file in ran if file.startswith(("ggfm/", "reference_root/", "parity/root_ggfm/sides/"))}
     assert len(ran) >= 2
     assert ran <= needed[name]
 
@@ -115,8 +114,8 @@ def test_every_file_of_both_implementations_is_known_and_only_configuration_read
 
 
 def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_nothing():
-    everything = ("parity/judge.py", "parity/tasks/tfbind8.py", "parity/ledger/known_differences.toml", "conftest.py",
-                  "pyproject.toml", "constraints.txt", "parity/isolation/jobs.py", "ggfm/__init__.py", "ggfm/gone.py",
+    everything = ("parity/judge.py", "parity/root_ggfm/tasks/tfbind8.py", "parity/root_ggfm/known_differences.toml", "conftest.py",
+                  "pyproject.toml", "constraints.txt", "parity/jobs.py", "ggfm/__init__.py", "ggfm/gone.py",
                   "reference_root/configs/TFBind8-Exact-v0.yaml", "a/file/nobody/knows")  # fmt: skip
     nothing = ("README.md", "docs/verdicts.md", "tests/parity/test_judge.py", "benchmarks/__main__.py",
                "parity/report/page.py", "parity/diagnosis/explain.py", ".github/workflows/parity.yml")  # fmt: skip
@@ -126,13 +125,16 @@ def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_not
 
 
 def test_what_touches_nothing_is_not_imported_by_what_judges():
-    """`parity.isolation` asks for explanations of what it has judged; that is all."""
+    """`parity.process` asks for explanations of what it has judged; that is all."""
     sources = Sources(ROOT, ("ggfm", "reference_root", "parity"))
-    judging = ["parity.explore", "parity.pinned", "parity.session", "parity.results", "parity.isolation.worker"]
+    judging = ["parity.search", "parity.stale_entries", "parity.session", "parity.results", "parity.process.worker"]
     files = sources.files_of(Reference(module) for module in judging)
     assert "parity/judge.py" in files
     shown = tuple(f"parity/{name}/" for name in ("diagnosis", "report", "runs", "user_list"))
-    published = tuple(f"parity/golden/{name}.py" for name in ("calls", "judge", "recorder"))
+    published = (
+        *(f"parity/root_ggfm/published_numbers/{name}.py" for name in ("calls", "judge")),
+        "parity/recording/recorder.py",
+    )
     assert not [file for file in files if file.startswith(shown + published)]
 
 

@@ -5,20 +5,20 @@ import json
 import pytest
 import torch
 
-from parity.cli import main
+from parity.cli.main import main
 from parity.comparator import same_bits
-from parity.components import Context
-from parity.outcome import run
+from parity.component import Context
+from parity.execution import run
 from parity.results import document
+from parity.root_ggfm.sides.ggfm import GgfmSide
+from parity.root_ggfm.sides.loading import load_side
+from parity.root_ggfm.stages.chain import follow
+from parity.root_ggfm.stages.generators import Generators
+from parity.root_ggfm.stages.session import judge_session, judge_stages, reference_run
+from parity.root_ggfm.stages.standing import NOT_REACHED, Judged, sentence, stand
+from parity.root_ggfm.stages.table import STAGES, stages_that_feed
+from parity.root_ggfm.tasks.catalogue import load_task
 from parity.session import open_session
-from parity.sides import load_side
-from parity.sides.ggfm import GgfmSide
-from parity.stages import judge_session, judge_stages, reference_run, sentence
-from parity.stages.chain import follow
-from parity.stages.generators import Generators
-from parity.stages.standing import NOT_REACHED, Judged, stand
-from parity.stages.table import STAGES, stages_that_feed
-from parity.tasks import load_task
 
 SHORT = {
     "source": "continuous", "task_name": "DKittyMorphology-Exact-v0", "lengthscale": 1.0, "epochs": 1, "functions": 1,
@@ -243,7 +243,7 @@ def test_the_command_names_causes_and_what_the_ledger_knows_of_them(capsys):
 
 def test_the_command_fails_where_the_ledger_explains_no_cause(capsys, monkeypatch):
     monkeypatch.setattr(
-        "parity.session.load_side",
+        "parity.root_ggfm.sides.load_side",
         lambda name, *_, **__: Faulty(target=scaled("condition")) if name == "ggfm" else load_side(name),
     )
     assert command("--profile", "aligned") == 1

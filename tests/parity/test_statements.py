@@ -15,15 +15,15 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from parity.components import REGISTRY
-from parity.components.base import Component, Context
+from parity.component import Component, Context
 from parity.diagnosis.cleared import lines_before
 from parity.diagnosis.operations import locate
 from parity.diagnosis.repair.folder import named_alike
 from parity.diagnosis.repair.search import _in_order
 from parity.diagnosis.repair.vocabulary import vocabulary
 from parity.diagnosis.site import site_at
-from parity.sides import load_side
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import load_side
 from tests.parity.toys import module_from
 
 _REFERENCE = """

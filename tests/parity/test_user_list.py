@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from parity.components import Context
-from parity.tasks import load_task
-from parity.user_list import Bench, check_list, exit_code
-from parity.user_list.claims import ClaimsError, load
-from parity.user_list.evidence import EVIDENCE
-from parity.user_list.facts import Standing, claims, limits, notes, standing, unmeasured
-from parity.user_list.words import LABELS, STANDINGS, VERDICTS_ZH
+from parity.component import Context
+from parity.root_ggfm.claims.bench import Bench
+from parity.root_ggfm.claims.check import check_list, exit_code
+from parity.root_ggfm.claims.claims import ClaimsError, load
+from parity.root_ggfm.claims.evidence import EVIDENCE
+from parity.root_ggfm.claims.facts import Standing, claims, limits, notes, standing, unmeasured
+from parity.root_ggfm.claims.words import LABELS, STANDINGS, VERDICTS_ZH
+from parity.root_ggfm.tasks.catalogue import load_task
 from parity.verdict import Verdict
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from parity.cli import main
-from parity.user_list import LANGUAGES, view, write_list
-from parity.user_list.evidence import EVIDENCE
-from parity.user_list.markdown import markdown
+from parity.cli.main import main
+from parity.root_ggfm.claims.evidence import EVIDENCE
+from parity.root_ggfm.claims.markdown import markdown
+from parity.root_ggfm.claims.view import view
+from parity.root_ggfm.claims.words import LANGUAGES
+from parity.root_ggfm.claims.write import write_list
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = json.loads((DOCS / "list.json").read_text())
@@ -66,7 +68,7 @@ def test_a_changed_standing_and_a_failure_are_shown_on_the_page():
     document = copy.deepcopy(DOCUMENT)
     document["claims"][0] |= {"standing": "refuted"}
     document["claims"][1] |= {"standing": None, "facts": [], "error": "RuntimeError: <no>"}
-    from parity.report.list_page import list_page
+    from parity.root_ggfm.claims.page import list_page
 
     page = list_page(view(document, "en"))
     assert "The standing is not the expected one (confirmed)." in page
@@ -114,7 +116,7 @@ def test_a_wrong_option_exits_2_and_says_which(capsys, arguments, message):
 
 
 def test_a_changed_standing_exits_1(capsys, monkeypatch):
-    from parity.user_list.bench import Bench
+    from parity.root_ggfm.claims.bench import Bench
 
     monkeypatch.setattr(Bench, "config", lambda self, path: {"TFBind8-Exact-v0": 0.2})
     assert main(["list", "--claim", "3.2", *SYNTHETIC]) == 1

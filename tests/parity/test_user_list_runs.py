@@ -2,10 +2,11 @@
 
 import pytest
 
-from parity.components import Context
-from parity.sides import switches
-from parity.tasks.synthetic import synthetic_continuous
-from parity.user_list import Bench, check_list, exit_code
+from parity.component import Context
+from parity.root_ggfm.claims.bench import Bench
+from parity.root_ggfm.claims.check import check_list, exit_code
+from parity.root_ggfm.sides.loading import switches
+from parity.root_ggfm.tasks.synthetic import synthetic_continuous
 from tests.parity.test_runs_comparison import many, result
 
 DESCRIBED = sorted(switches("described"))

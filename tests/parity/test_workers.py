@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from parity.isolation import Failure, Pool, WorkerError, usable_cores
+from parity.process.pool import Failure, Pool, WorkerError, usable_cores
 from tests.parity.faulty import open_misbehaving, open_nothing
 
 PLENTY = 100.0

@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
-from parity.components import Component, Context
-from parity.components.base import Params
+from parity.component import Component, Context, Params
 from parity.policy import Policy
-from parity.sides.interface import Tree
-from parity.tasks.synthetic import synthetic_continuous
+from parity.root_ggfm.tasks.synthetic import synthetic_continuous
+from parity.side import Tree
 
 CONTEXT = Context(task=synthetic_continuous())
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.tasks import flexs, tfbind8
-from parity.tasks.cache import npy_bytes, sha256
+from parity.root_ggfm.tasks import flexs, tfbind8
+from parity.root_ggfm.tasks.cache import npy_bytes, sha256
 
 
 @pytest.fixture(scope="session")

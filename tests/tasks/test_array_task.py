@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parity.tasks.array_task import ArrayTask, TableOracle
-from parity.tasks.interface import Task
-from parity.tasks.logits import integers_to_logits, logits_to_integers
+from parity.root_ggfm.tasks.array_task import ArrayTask, TableOracle
+from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.logits import integers_to_logits, logits_to_integers
 
 SEQUENCES = np.array([[0, 1, 2], [3, 3, 0], [1, 2, 3]], dtype=np.int32)
 

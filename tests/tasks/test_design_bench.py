@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parity.tasks import tfbind8
-from parity.tasks.array_task import ArrayTask
-from parity.tasks.cache import DataUnavailable
-from parity.tasks.design_bench import DesignBenchTask, design_bench_task, write_design_bench_files
-from parity.tasks.design_bench_bridge import installed
-from parity.tasks.interface import Task
+from parity.root_ggfm.tasks import tfbind8
+from parity.root_ggfm.tasks.array_task import ArrayTask
+from parity.root_ggfm.tasks.cache import DataUnavailable
+from parity.root_ggfm.tasks.design_bench import DesignBenchTask, design_bench_task, write_design_bench_files
+from parity.root_ggfm.tasks.design_bench_bridge import installed
+from parity.root_ggfm.tasks.interface import Task
 
 pytestmark = pytest.mark.design_bench
 

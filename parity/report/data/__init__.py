@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from parity.report.data.collect import plot_data, source_data
+from parity.report.collect import plot_data, source_data
 
 __all__ = ["plot_data", "source_data"]

@@ -1,0 +1,122 @@
+"""Which components a set of changed files can touch, and why."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import parity
+from parity.change_impact.git import changed_files
+from parity.change_impact.references import Reference, Sources
+from parity.component import Component
+from parity.root_ggfm import components as declarations
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.sides.loading import SIDES, load_side
+
+__all__ = ["Selection", "component_files", "select", "selection_of"]
+
+_PACKAGES = ("ggfm", "reference_root", "parity")
+
+_OF_A_COMPONENT = (
+    "ggfm/",
+    "reference_root/",
+    "parity/root_ggfm/sides/",
+    "parity/root_ggfm/checkouts/",
+    "parity/root_ggfm/components/",
+)
+"""Where a file counts for the components whose code refers to it. Any other counts for all of them, or for none."""
+
+_FOR_NONE = (
+    "tests/", "docs/", "examples/", "benchmarks/", ".github/", ".ci/", ".pre-commit", ".gitignore", "LICENSE",
+    "tox.ini", "tools/", "parity/diagnosis/", "parity/root_ggfm/published_numbers/", "parity/recording/recorder.py",
+    "parity/report/", "parity/root_ggfm/plots/", "parity/root_ggfm/runs/", "parity/root_ggfm/claims/",
+)  # fmt: skip
+"""What no verdict depends on: texts, tests, and what only shows, explains or uses verdicts."""
+
+
+_SHOWN = 3
+"""Files named of those for which everything is judged."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The components that changed files can touch: `reasons` by component, `files` by file, in the order of git."""
+
+    revision: str
+    files: Mapping[str, tuple[str, ...]]
+
+    @property
+    def reasons(self) -> dict[str, tuple[str, ...]]:
+        """The files for which each component is to be judged, along the pipeline; without those that are not."""
+        found = {name: tuple(f for f, touched in self.files.items() if name in touched) for name in REGISTRY}
+        return {name: files for name, files in found.items() if files}
+
+    def lines(self, among: Sequence[str]) -> list[str]:
+        """What is judged out of the components `among`, and because of which file."""
+        chosen = [name for name in among if name in self.reasons]
+        lines = [
+            f"since {self.revision}: {len(self.files)} changed file{'s' * (len(self.files) != 1)}, "
+            f"{len(chosen)} of {len(among)} components to judge"
+        ]
+        lines += [f"  {f}: {', '.join(names)}" for f, names in self.files.items() if 0 < len(names) < len(REGISTRY)]
+        general = [file for file, touched in self.files.items() if len(touched) == len(REGISTRY)]
+        if general:
+            more = f" and {len(general) - _SHOWN} more" if len(general) > _SHOWN else ""
+            lines.append(f"  {', '.join(general[:_SHOWN])}{more}: every component")
+        without = sum(not touched for touched in self.files.values())
+        return lines + [f"  {without} on which no component depends"] * bool(without)
+
+
+def select(revision: str) -> Selection:
+    """What changed between a commit and the files that run here. Raises GitError if git cannot tell."""
+    folder = Path(parity.__file__).resolve().parents[1]
+    return selection_of(changed_files(folder, revision), folder, revision)
+
+
+def selection_of(changed: Iterable[str], folder: Path, revision: str = "") -> Selection:
+    """The components that depend on each changed file, named relative to the folder that holds the three packages."""
+    files = dict.fromkeys(changed, ())
+    sources = Sources(folder, _PACKAGES)
+    needed = component_files(sources)
+    return Selection(revision, {file: _touched(file, folder, sources, needed) for file in files})
+
+
+def component_files(sources: Sources) -> dict[str, frozenset[str]]:
+    """Per component the files of both sides and of its declaration that its code refers to, on any input."""
+    owners = [type(load_side(side)) for side in SIDES]
+    modules = [
+        importlib.import_module(m.name)
+        for m in pkgutil.iter_modules(declarations.__path__, "parity.root_ggfm.components.")
+    ]
+    files = {}
+    for module in modules:
+        for component in getattr(module, "COMPONENTS", ()):
+            starts = [Reference(module.__name__)]
+            for owner in owners:
+                for method in ("__init__", *_methods(component, owner)):
+                    start = sources.member(owner.__module__, owner.__qualname__, method)
+                    starts += [start] if start else []
+            files[component.name] = sources.files_of(starts)
+    return files
+
+
+def _methods(component: Component, side: type) -> list[str]:
+    """The side's methods that the component calls: the one of its name, or those that its `call` names."""
+    if component.call is None:
+        return [component.name]
+    source = inspect.getsource(component.call)
+    return [name for name in dir(side) if not name.startswith("_") and f".{name}" in source]
+
+
+def _touched(file: str, folder: Path, sources: Sources, needed: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    every = tuple(REGISTRY)
+    if file.startswith(_FOR_NONE) or (file.endswith(".md") and "/" not in file):
+        return ()
+    of_a_component = file.startswith(_OF_A_COMPONENT) and file.endswith(".py") and not file.endswith("__init__.py")
+    if not of_a_component or not (folder / file).is_file() or sources.runs_when_imported(file):
+        return every
+    return tuple(name for name in REGISTRY if file in needed[name])

@@ -1,0 +1,93 @@
+"""What a component is: the unit that is compared, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from parity.comparator import Runs
+from parity.policy import Policy
+from parity.root_ggfm.tasks.interface import Task
+from parity.side import MissingComponent, Side, Tree
+
+__all__ = ["Component", "Context", "Params", "gaussian", "start_seed"]
+
+Params = Mapping[str, Any]
+"""Plain, JSON-able values from which one input is rebuilt, the same on every machine."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a session fixes for all inputs: the task whose designs are used, the device and the precision.
+
+    In float32, the precision as published, results are judged against float64 ones. In float64 only the mathematics
+    is judged.
+    """
+
+    task: Task
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+
+def start_seed(params: Params) -> int:
+    """What the global generators are seeded with before a call on the input that `params` describe.
+
+    Another number than the seed that the call itself may be given: a side that does not seed where it should would
+    otherwise find the generators as if it had.
+    """
+    return int(params.get("seed", 0)) + 1_000_003
+
+
+def _never(params: Params) -> bool:
+    return False
+
+
+def _no_flips(params: Params, runs: Runs) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One declaration from which checks, reports, golden numbers and checkouts from a path all run.
+
+    `strategy` draws `params`; `build` turns them into the keyword arguments of the side's method of the same name, in
+    float32; `policy` says how outputs are judged. `refused(params)`: ROOT refuses this input, and agreement is that
+    both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or None.
+    `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of drawn inputs;
+    0 draws none.
+    `call`: how a side is called, where that is more than its method of the component's name.
+    """
+
+    name: str
+    title: str
+    formula: str
+    strategy: Callable[[], st.SearchStrategy[dict[str, Any]]]
+    build: Callable[[Params, Context], dict[str, Any]]
+    policy: Policy = field(default_factory=Policy)
+    refused: Callable[[Params], bool] = _never
+    flips: Callable[[Params, Runs], str | None] = _no_flips
+    examples: Sequence[dict[str, Any]] = ()
+    cost: float = 1.0
+    on_task: bool = False
+    call: Callable[[Side], Callable[..., Tree]] | None = None
+
+    def bind(self, side: Side) -> Callable[..., Tree]:
+        """The side's method for this component; where it has none, one that raises MissingComponent."""
+        if self.call is not None:
+            return self.call(side)
+        method: Callable[..., Tree] | None = getattr(side, self.name, None)
+
+        def missing(**inputs: Any) -> Tree:
+            raise MissingComponent(f"{side.name} has no {self.name}")
+
+        return method or missing
+
+
+def gaussian(generator: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
+    """Standard normal float32 values times `scale`, from a generator of the input's own."""
+    return torch.randn(shape, generator=generator) * scale

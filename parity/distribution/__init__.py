@@ -1,7 +1,0 @@
-"""Agreement in law: where draws differ by design, both sides are tested against closed forms and each other."""
-
-from parity.distribution.families import FAMILIES
-from parity.distribution.judge import FALSE_ALARMS, differences_by_design, judge_distributions, judge_side
-from parity.distribution.settle import settle
-
-__all__ = ["FALSE_ALARMS", "FAMILIES", "differences_by_design", "judge_distributions", "judge_side", "settle"]

@@ -1,0 +1,252 @@
+"""Run one side once, isolated, and keep everything that is compared: values, errors, randomness, side effects."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import hashlib
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parity.draws import Draw, DrawMode, nudged
+from parity.policy import EPS32
+from parity.root_ggfm.contract import Bridge
+from parity.root_ggfm.tasks.interface import Task
+from parity.side import Side, Tree
+
+if TYPE_CHECKING:
+    from parity.component import Component
+
+__all__ = ["Outcome", "cast", "execute", "run", "settings_kept"]
+
+_NO_TASK = (int, float, str, bytes, type(None))
+"""What is no task, told at once: to ask whether something has all of a task's attributes takes long."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call did.
+
+    `tree`: detached copies of the outputs (empty if it raised). `undetached`: outputs that still carried a graph.
+    `aliases`: outputs that share memory with an input. `mutated`: inputs whose values changed, tasks included.
+    `generators`: digest of torch's, NumPy's and Python's global generators afterwards. `globals`: process-wide settings
+    it changed.
+    """
+
+    tree: Tree
+    error: Exception | None = None
+    draws: tuple[Draw, ...] = ()
+    generators: str = ""
+    mutated: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    undetached: tuple[str, ...] = ()
+    globals: tuple[str, ...] = field(default=())
+
+
+def cast(value: Any, *, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Any:
+    """A deep copy of nested inputs with every floating tensor, bridge and task in `dtype` (None: unchanged)."""
+    if isinstance(value, _NO_TASK):
+        return value
+    if isinstance(value, Tensor):
+        target = dtype if value.is_floating_point() else None
+        return value.detach().to(device=device or value.device, dtype=target or value.dtype, copy=True)
+    if isinstance(value, torch.dtype):
+        return dtype or value
+    if isinstance(value, Bridge):
+        return replace(value, dtype=dtype or value.dtype)
+    if isinstance(value, Mapping):
+        return {name: cast(item, dtype=dtype, device=device) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [cast(item, dtype=dtype, device=device) for item in value]
+    if isinstance(value, Task):
+        # Tasks that come in one precision only (a user's own) are compared in it.
+        astype = getattr(value, "astype", None)
+        return copy.deepcopy(value) if dtype is None or astype is None else astype(str(dtype).removeprefix("torch."))
+    return copy.copy(value)
+
+
+def execute(component: Component, side: Side, inputs: Mapping[str, Any], **settings: Any) -> Outcome:
+    """One run of a side, with the settings of `run`: here, or where a side with an `execute` of its own has it made
+    (another process, a recording)."""
+    elsewhere: Callable[..., Outcome] | None = getattr(side, "execute", None)
+    if elsewhere is not None:
+        return elsewhere(component.name, inputs, **settings)
+    return run(component.bind(side), inputs, **settings)
+
+
+def run(
+    call: Callable[..., Tree],
+    inputs: Mapping[str, Any],
+    *,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+    record: bool = False,
+    replay: Sequence[Draw] = (),
+    nudge: int | None = None,
+    unit: float = EPS32,
+) -> Outcome:
+    """Call with copies of `inputs` from freshly seeded generators; the caller's generators are left as they were.
+
+    With `dtype` float64 the floating draws are those of float32, cast. `record`, `replay`, `nudge` and `unit` are
+    explained in `parity.draws`; `nudge` moves the inputs as well.
+    Only `Exception` is kept as an outcome; an interrupt or an exit passes through.
+    """
+    given = cast(inputs if nudge is None else _nudged(inputs, nudge, unit), dtype=dtype, device=device)
+    kept, tasks = _tensors(cast(given)), _tasks(given)
+    single = dtype == torch.float64
+    watched = record or replay or single or nudge is not None
+    mode = DrawMode(single_precision=single, replay=replay, nudge=nudge, unit=unit) if watched else None
+    with _isolated(seed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = _globals()
+        try:
+            with mode or contextlib.nullcontext():
+                tree = call(**given)
+            error = None
+        except Exception as raised:  # noqa: BLE001 - whatever a side raises is an outcome to compare, not a failure
+            tree, error = {}, raised
+        generators = _generators()
+        changed = tuple(f"{name}: {before[name]} -> {now}" for name, now in _globals().items() if now != before[name])
+        _restore_globals(before)
+    given_tensors = _tensors(given)
+    storages = {t.untyped_storage().data_ptr() for t in given_tensors.values() if t.numel()}
+    leaves = {name: leaf for name, leaf in tree.items() if isinstance(leaf, Tensor)}
+    return Outcome(
+        tree={name: _detached(leaf) for name, leaf in tree.items()},
+        error=error,
+        draws=tuple(mode.draws) if mode else (),
+        generators=generators,
+        mutated=(
+            *(name for name, tensor in given_tensors.items() if not _same_bits(tensor, kept[name])),
+            *(name for name, digest in _tasks(given).items() if digest != tasks[name]),
+        ),
+        aliases=tuple(n for n, t in leaves.items() if t.numel() and t.untyped_storage().data_ptr() in storages),
+        undetached=tuple(name for name, tensor in leaves.items() if tensor.requires_grad),
+        globals=changed,
+    )
+
+
+def _nudged(value: Any, seed: int, unit: float) -> Any:
+    """Floating input tensors moved within one unit in the last place: the same input, as far as rounding knows."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        value = value.double() if unit < EPS32 else value  # a smaller move than its own precision has would be lost
+        return nudged(value, torch.Generator().manual_seed(7919 * (seed + 1) + value.numel()), unit)
+    if isinstance(value, Mapping):
+        return {name: _nudged(item, seed, unit) for name, item in value.items()}
+    return [_nudged(item, seed, unit) for item in value] if isinstance(value, list) else value
+
+
+def _detached(leaf: Any) -> Any:
+    return leaf.detach().clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf)
+
+
+def _tensors(value: Any, name: str = "") -> dict[str, Tensor]:
+    if isinstance(value, Tensor):
+        return {name: value}
+    items: Any = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    found: dict[str, Tensor] = {}
+    for key, item in items:
+        found |= _tensors(item, f"{name}/{key}" if name else str(key))
+    return found
+
+
+def _tasks(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """A digest of what each task among the inputs holds at present."""
+    others = {name: value for name, value in inputs.items() if not isinstance(value, (*_NO_TASK, Tensor))}
+    tasks = {name: value.x for name, value in others.items() if isinstance(value, Task)}
+    shown = {name: f"{x.shape} {x.dtype} ".encode() + np.ascontiguousarray(x).tobytes() for name, x in tasks.items()}
+    return {name: hashlib.blake2b(content, digest_size=16).hexdigest() for name, content in shown.items()}
+
+
+def _same_bits(left: Tensor, right: Tensor) -> bool:
+    return torch.equal(left, right) or bool(((left == right) | ((left != left) & (right != right))).all())
+
+
+@contextlib.contextmanager
+def _isolated(seed: int) -> Iterator[None]:
+    python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = _cuda_states()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    _seed_torch(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(torch_state)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def _seed_torch(seed: int) -> None:
+    """`torch.manual_seed`; where there is no accelerator, without what it does to remember seeds for one."""
+    if _has_accelerator():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
+@functools.cache
+def _has_accelerator() -> bool:
+    return torch.accelerator.is_available()
+
+
+def _cuda_states() -> list[Tensor]:
+    # Asking an uninitialised CUDA for its state would initialise it.
+    initialised = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.get_rng_state_all() if initialised else []
+
+
+def _generators() -> str:
+    digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
+    for device_state in _cuda_states():
+        digest.update(device_state.numpy().tobytes())
+    state: Any = np.random.get_state(legacy=True)
+    digest.update(np.asarray(state[1]).tobytes() + repr(state[2:]).encode())
+    digest.update(repr(random.getstate()).encode())
+    return digest.hexdigest()[:16]
+
+
+def _globals() -> dict[str, Any]:
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "gradient mode": torch.is_grad_enabled(),
+        "threads": torch.get_num_threads(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "NumPy error state": tuple(sorted(np.geterr().items())),
+    }
+
+
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Process-wide settings (default dtype, threads, NumPy's error state, ...) are afterwards what they were before."""
+    before = _globals()
+    try:
+        yield
+    finally:
+        _restore_globals(before)
+
+
+def _restore_globals(before: Mapping[str, Any]) -> None:
+    if torch.get_default_dtype() != before["default dtype"]:
+        torch.set_default_dtype(before["default dtype"])
+    torch.set_grad_enabled(before["gradient mode"])
+    if torch.get_num_threads() != before["threads"]:
+        torch.set_num_threads(before["threads"])
+    if torch.are_deterministic_algorithms_enabled() != before["deterministic algorithms"]:
+        torch.use_deterministic_algorithms(before["deterministic algorithms"])
+    np.seterr(**dict(before["NumPy error state"]))

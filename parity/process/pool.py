@@ -1,0 +1,222 @@
+"""Persistent worker processes under a time limit; one that hangs is killed, one that dies is replaced."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from parity.process.worker import Opener, serve
+
+__all__ = ["Failure", "Pool", "WorkerError", "usable_cores"]
+
+_GRACE = 1.0
+"""Seconds between a job's limit, when its stack is written down, and the kill."""
+
+_OPENING = 300.0
+"""Seconds that a process may take to start, imports and data included, on a machine that is busy otherwise."""
+
+_SERVE = f'{Path("process", "worker.py")}", line'
+"""What marks the frame of the code that runs jobs, and of the thread that watches the parent."""
+
+_KEPT = 4000
+"""Characters kept of what a job printed last."""
+
+
+class WorkerError(RuntimeError):
+    """Workers do not start at all: nothing can be run."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job without a result: why, what it printed last, and what it told before."""
+
+    reason: str
+    output: str = ""
+    told: tuple[Any, ...] = ()
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    log: Path
+    deadline: float
+    job: int | None = None
+    told: list[Any] = field(default_factory=list)
+
+    @property
+    def idle(self) -> bool:
+        """Ready, and without a job: nothing that it does has an end to wait for."""
+        return self.deadline == math.inf
+
+
+class Pool:
+    """Up to `size` processes, started when there is work for them, that keep what `opener(*arguments)` made.
+
+    Processes come from a server that has imported everything once (on systems without `fork`, each imports anew), so
+    a replacement costs little. Raises ValueError for a size or a limit that is not positive.
+    """
+
+    def __init__(self, opener: Opener, arguments: tuple[Any, ...] = (), *, size: int, time_limit: float) -> None:
+        if size < 1:
+            raise ValueError(f"the number of worker processes must be at least 1, got {size}")
+        if not (math.isfinite(time_limit) and time_limit > 0):
+            raise ValueError(f"the time limit must be a positive number of seconds, got {time_limit}")
+        self._opener, self._arguments = opener, arguments
+        self._size, self._limit = size, time_limit
+        self._methods = multiprocessing.get_all_start_methods()
+        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in self._methods else "spawn")
+        if "forkserver" in self._methods:
+            self._context.set_forkserver_preload([opener.__module__])
+        self._folder = tempfile.TemporaryDirectory(prefix="parity-")
+        self._workers: list[_Worker] = []
+        self._started = 0
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """The index of each job and its result or its `Failure`, as they finish; jobs start in the given order.
+
+        Raises WorkerError if a process ends before it is ready for work. Left early (an interrupt), every process
+        that is still at work is killed.
+        """
+        waiting = deque(enumerate(jobs))
+        try:
+            while waiting or any(worker.job is not None for worker in self._workers):
+                self._assign(waiting)
+                for worker in self._ready():
+                    finished = self._receive(worker)
+                    if finished is not None:
+                        yield finished
+        finally:
+            for worker in [w for w in self._workers if w.job is not None]:
+                self._kill(worker)
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in list(self._workers):
+            self._kill(worker)
+        self._folder.cleanup()
+
+    def _assign(self, waiting: deque[tuple[int, Any]]) -> None:
+        """Give every idle worker a job, and start workers while there are more jobs than that."""
+        for worker in [w for w in self._workers if w.idle and not w.process.is_alive()]:
+            self._kill(worker)  # it died while it had nothing to do
+        for worker in [w for w in self._workers if w.idle][: len(waiting)]:
+            index, job = waiting[0]
+            try:
+                worker.connection.send((job, self._limit))
+            except OSError:  # it has died just now
+                self._kill(worker)
+                continue
+            waiting.popleft()
+            worker.job, worker.deadline = index, time.monotonic() + self._limit + _GRACE
+            worker.told.clear()
+        opening = sum(worker.job is None for worker in self._workers)
+        for _ in range(min(len(waiting) - opening, self._size - len(self._workers))):
+            self._start()
+
+    def _start(self) -> None:
+        self._started += 1
+        ours, theirs = self._context.Pipe()
+        log = Path(self._folder.name) / f"{self._started}.log"
+        process = self._context.Process(
+            target=serve, args=(theirs, self._opener, self._arguments, log), daemon=True, name=f"parity {self._started}"
+        )
+        process.start()
+        theirs.close()
+        self._workers.append(_Worker(process, ours, log, deadline=time.monotonic() + _OPENING))
+
+    def _ready(self) -> list[_Worker]:
+        """The workers that have something to say, have died, or are over their time; waits for the first."""
+        watched: dict[Any, _Worker] = {w.connection: w for w in self._workers}
+        watched |= {w.process.sentinel: w for w in self._workers}
+        patience = min(worker.deadline for worker in self._workers) - time.monotonic()
+        heard = wait(list(watched), timeout=None if patience == math.inf else max(0.0, patience))
+        now = time.monotonic()
+        late = [worker for worker in self._workers if worker.deadline <= now]
+        return list({id(worker): worker for worker in [*(watched[handle] for handle in heard), *late]}.values())
+
+    def _receive(self, worker: _Worker) -> tuple[int, Any] | None:
+        """Take one message; a job's result or failure, if that is what it brings."""
+        try:
+            if worker.connection.poll():
+                return self._message(worker, *worker.connection.recv())
+        except (EOFError, OSError):  # it has ended, or is as good as ended: nothing can be heard of it
+            worker.process.join(_GRACE)
+            worker.deadline = min(worker.deadline, time.monotonic())
+        if worker.process.is_alive() and worker.deadline > time.monotonic():
+            return None
+        if worker.process.is_alive():
+            reason = f"did not finish within {_OPENING if worker.job is None else self._limit:g} s"
+        else:
+            reason = _death(worker.process.exitcode)
+        self._kill(worker)
+        if worker.idle:
+            return None
+        if worker.job is None:
+            raise WorkerError(f"a worker process could not start: {reason}\n{_tail(worker.log)}".rstrip())
+        return worker.job, Failure(reason, _tail(worker.log), tuple(worker.told))
+
+    def _message(self, worker: _Worker, kind: str, value: Any) -> tuple[int, Any] | None:
+        if kind == "told":
+            worker.told.append(value)
+            return None
+        index, worker.job, worker.deadline = worker.job, None, math.inf
+        if index is None:  # it is ready for its first job
+            return None
+        return index, value if kind == "done" else Failure(value, _tail(worker.log), tuple(worker.told))
+
+    def _kill(self, worker: _Worker) -> None:
+        if worker in self._workers:
+            self._workers.remove(worker)
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _death(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"the process ended itself (exit code {code})"
+    name = (signal.strsignal(-code) or "unknown").lower()
+    hint = ", as systems do to a process that takes too much memory" if code == -9 else ""
+    return f"the process died (signal {-code}: {name}{hint})"
+
+
+def _tail(log: Path) -> str:
+    """The end of what a job printed; of a stack, only what stands above the code that runs jobs."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    kept: list[str] = []
+    below = False
+    for line in lines:
+        if not line.startswith("  File "):
+            below = False
+        elif _SERVE in line:
+            below = True
+        if not (below or line.startswith("Extension modules: ")):
+            kept.append(line)
+    return "\n".join(kept)[-_KEPT:]

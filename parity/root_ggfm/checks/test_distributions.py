@@ -1,0 +1,30 @@
+"""Where draws differ by design, both sides follow one law: every statistical test passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from parity.root_ggfm.statistical_tests.judge import judge_distributions
+from parity.session import Session
+
+
+@pytest.fixture(scope="module")
+def distributions(parity_session: Session) -> list[dict[str, Any]]:
+    """All tests at once: false alarms are counted over the whole session."""
+    return judge_distributions(parity_session)
+
+
+def test_draws_follow_one_law(
+    by_design: tuple[str, str], distributions: list[dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
+    rows = [row for row in distributions if (row["profile"], row["difference"]) == by_design]
+    failed = [
+        f"{row['test']}: p = {row['p_value']:.2g}, threshold {row['threshold']:.2g}; expected {row['closed_form']}"
+        for row in rows
+        if not row["passed"]
+    ]
+    request.node.user_properties.append(("tests", f"{len(rows) - len(failed)} of {len(rows)} pass"))
+    assert rows
+    assert not failed, "\n".join(failed)

@@ -1,0 +1,1 @@
+"""ROOT and GGFM as sides."""
