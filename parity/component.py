@@ -12,7 +12,6 @@ from torch import Tensor
 
 from parity.comparator import Runs
 from parity.policy import Policy
-from parity.root_ggfm.tasks.interface import Task
 from parity.side import MissingComponent, Side, Tree
 
 __all__ = ["Component", "Context", "Params", "gaussian", "start_seed"]
@@ -23,13 +22,13 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Context:
-    """What a session fixes for all inputs: the task whose designs are used, the device and the precision.
+    """Hold what a session fixes for all inputs: the task whose data inputs are made of, device and precision.
 
     In float32, the precision as published, results are judged against float64 ones. In float64 only the mathematics
     is judged.
     """
 
-    task: Task
+    task: Any = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
