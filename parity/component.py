@@ -42,11 +42,11 @@ def start_seed(params: Params) -> int:
     return int(params.get("seed", 0)) + 1_000_003
 
 
-def _never(params: Params) -> bool:
+def _never(params: Params) -> bool:  # noqa: ARG001 - no input is refused
     return False
 
 
-def _no_flips(params: Params, runs: Runs) -> str | None:
+def _no_flips(params: Params, runs: Runs) -> str | None:  # noqa: ARG001 - no choice is discrete
     return None
 
 
@@ -81,7 +81,7 @@ class Component:
             return self.call(side)
         method: Callable[..., Tree] | None = getattr(side, self.name, None)
 
-        def missing(**inputs: Any) -> Tree:
+        def missing(**inputs: Any) -> Tree:  # noqa: ARG001 - whatever the inputs
             raise MissingComponent(f"{side.name} has no {self.name}")
 
         return method or missing
