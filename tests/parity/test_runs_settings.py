@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from parity.loading import load_side
 from parity.root_ggfm.runs.fits import check_fits, check_task_name
 from parity.root_ggfm.runs.request import prepare
 from parity.root_ggfm.runs.settings import entries, merged, parse_seeds, parse_settings, plain, seeds_in_words
 from parity.root_ggfm.runs.sizes import DESK, size_config
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic8, synthetic_continuous
