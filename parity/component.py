@@ -12,7 +12,7 @@ from torch import Tensor
 
 from parity.comparator import Runs
 from parity.policy import Policy
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import MissingComponent, Side, Tree
 
 __all__ = ["Component", "Context", "Params", "gaussian", "start_seed"]
