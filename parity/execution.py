@@ -19,7 +19,7 @@ from torch import Tensor
 from parity.draws import Draw, DrawMode, nudged
 from parity.policy import EPS32
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import Side, Tree
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
 from parity.root_ggfm.published_numbers.judge import judge_case
 from parity.root_ggfm.sides.loading import load_side, switches
 from parity.root_ggfm.tasks import tfbind8
-from parity.root_ggfm.tasks.cache import DataUnavailable
+from parity.root_ggfm.tasks.tfbind8 import DataUnavailable
 
 __all__ = ["components", "data_fetch", "data_status", "golden", "ledger"]
 
