@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.root_ggfm.tasks import tfbind8
-from parity.root_ggfm.tasks.cache import DataUnavailable
+from parity.root_ggfm.tasks.tfbind8 import DataUnavailable
 
 __all__ = ["add_parser"]
 

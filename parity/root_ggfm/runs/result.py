@@ -16,8 +16,7 @@ import torch
 from parity.root_ggfm.contract import Training
 from parity.root_ggfm.runs.folder import REMEDY, RESULT, read_document
 from parity.root_ggfm.runs.request import Request, data_digest
-from parity.root_ggfm.tasks.constants import constants
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task, constants
 from parity.side import Tree
 from parity.version import __version__
 
