@@ -64,7 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the reporter; open the session at once where the checks were asked for, so that its errors come first."""
+    """Register the reporter; open the session at once where the checks were asked for: its errors come first."""
     config.pluginmanager.register(ParityReporter(config), "parity-reporter")
     if _asks_for_checks(config):
         session_of(config)
@@ -130,11 +130,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     checks are about the study's own.
     """
     checks = installed().checks
-    kept = [
-        item
-        for item in items
-        if checks is None or checks not in item.path.parents or _is_chosen(item, session_of(config))
-    ]
+    kept = [item for item in items if checks not in item.path.parents or _is_chosen(item, session_of(config))]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
