@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.atomic_write import write_atomic
-from parity.root_ggfm.runs.comparison import compare
-from parity.root_ggfm.runs.table import rows
+from parity.root_ggfm.runs.comparison import compare, rows
 
 __all__ = ["ReportUnavailable", "write_report"]
 

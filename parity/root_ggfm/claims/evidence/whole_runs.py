@@ -13,7 +13,7 @@ from parity.root_ggfm.claims.facts import Fact, Role, claims, limits, notes, unm
 from parity.root_ggfm.claims.words import VERDICTS_ZH, judged, listed
 from parity.root_ggfm.components import component
 from parity.root_ggfm.runs.comparison import Comparison, Standing, compare
-from parity.root_ggfm.runs.result import PERCENTILES
+from parity.root_ggfm.runs.run_spec import PERCENTILES
 from parity.root_ggfm.sides.loading import load_side, switches
 from parity.verdict import Verdict
 
