@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from parity.loading import load_side
 from parity.root_ggfm.runs.run_spec import (
     DESK,
     check_feasible,
@@ -19,7 +20,6 @@ from parity.root_ggfm.runs.run_spec import (
     preset_config,
     seeds_in_words,
 )
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic8, synthetic_continuous

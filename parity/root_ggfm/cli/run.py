@@ -9,10 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from parity.root_ggfm.profiles import PROFILES
 from parity.root_ggfm.runs.comparison import compare, load_results, rows, text
 from parity.root_ggfm.runs.run_spec import SIDES, SIZES, parse_seeds, prepare
 from parity.root_ggfm.runs.seed_run import run_seeds, summary_line, summary_of
-from parity.root_ggfm.sides.loading import PROFILES
 from parity.torch_options import DTYPES
 
 __all__ = ["add_parsers", "run", "runs"]

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 import yaml
 
+from parity.loading import load_side
 from parity.root_ggfm.contract import Trainable
-from parity.root_ggfm.sides.loading import PROFILES, load_side
+from parity.root_ggfm.profiles import PROFILES
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config, read_config_file
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE

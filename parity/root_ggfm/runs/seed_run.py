@@ -19,13 +19,13 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from parity import __version__
 from parity.atomic_write import write_atomic
 from parity.root_ggfm.contract import Step, Training
 from parity.root_ggfm.runs import plots
 from parity.root_ggfm.runs.run_spec import PERCENTILES, RunSpec, conditions_key, entries
 from parity.root_ggfm.tasks.task import NonFinite, constants
 from parity.side import Tree
+from parity.version import __version__
 
 __all__ = [
     "RESULT",
