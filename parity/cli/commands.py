@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from parity.ledger import load
+from parity.recording.recording import GoldenError
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
-from parity.root_ggfm.published_numbers.judge import judge_case
+from parity.root_ggfm.published_numbers import GoldenFolder, judge_case
 from parity.root_ggfm.sides.loading import load_side, switches
 from parity.root_ggfm.tasks import tfbind8
 from parity.root_ggfm.tasks.tfbind8 import DataUnavailable

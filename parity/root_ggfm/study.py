@@ -71,7 +71,7 @@ STUDY = Study(
     code=("reference_root", "ggfm"),
     adapters=("parity/root_ggfm/components/", "parity/root_ggfm/sides/", "parity/root_ggfm/checkouts/"),
     irrelevant=(
-        "parity/root_ggfm/published_numbers/",
+        "parity/root_ggfm/published_numbers.py",
         "parity/root_ggfm/plots/",
         "parity/root_ggfm/runs/",
         "parity/root_ggfm/claims/",
