@@ -17,9 +17,8 @@ from parity.execution import Outcome
 from parity.policy import EPS32
 from parity.recording.outcomes import read_outcome, spread_tree
 from parity.recording.record import declaration, run_name
-from parity.recording.recording import Recording
+from parity.recording.recording import GoldenError, Recording
 from parity.recording.values import ValueNotKept, decode, fingerprint
-from parity.root_ggfm.published_numbers.folder import GoldenError
 from parity.side import Capabilities, MissingComponent
 from parity.study import installed
 

@@ -21,11 +21,10 @@ from parity.recording.outcomes import plain_outcome, read_outcome
 from parity.recording.provenance import code_of, source_state
 from parity.recording.record import record_component
 from parity.recording.recorded_side import RecordedSide
-from parity.recording.recording import FORMAT, Recording
+from parity.recording.recording import FORMAT, GoldenError, Recording
 from parity.recording.values import Arrays, ValueNotKept, decode, encode, fingerprint
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.published_numbers.folder import GoldenError
 from parity.root_ggfm.tasks.synthetic import synthetic8, synthetic_continuous
 from parity.search import Candidate, explore, inputs_of
 from parity.side import MissingComponent

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from parity.loading import load_side
-from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
-from parity.root_ggfm.published_numbers.judge import judge_case
+from parity.recording.recording import GoldenError
+from parity.root_ggfm.published_numbers import GoldenFolder, judge_case
 
 __all__ = ["add_parser", "golden"]
 
