@@ -56,8 +56,14 @@ class Results:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: dict[tuple[str, str, int], Row] = {}
+        self.conditions: list[str] = []
         for row in self._read():
-            self.rows[row["what"], row["id"], row["seed"]] = row
+            self._take(row)
+
+    def note(self, conditions: list[str]) -> None:
+        """Append the conditions under which the rows to come are made, unless they are those of the last rows."""
+        if conditions != self.conditions:
+            self.add({"what": "conditions", "lines": conditions})
 
     def find(self, what: str, name: str, seed: int, key: str) -> Row | None:
         """Return the row of a change, unless it was made under other conditions."""
@@ -65,20 +71,20 @@ class Results:
         return row if row is not None and row["key"] == key else None
 
     def add(self, row: Row) -> None:
-        """Append a row and sync it to disk. A kill leaves whole lines, and perhaps a last one that `_read` skips."""
+        """Append a row and sync it to disk, on a line of its own also after one that a kill cut short."""
         if self.path.suffix == ".xz":
             raise ValueError(f"{self.path} is compressed, and so only read; choose another file for new results")
-        line = json.dumps({"format": FORMAT, **row}, allow_nan=False).encode() + b"\n"
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            end = os.lseek(descriptor, 0, os.SEEK_END)
-            if end and os.pread(descriptor, 1, end - 1) != b"\n":
-                line = b"\n" + line
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self.rows[row["what"], row["id"], row["seed"]] = row
+        with self.path.open("ab") as file:
+            file.write(b"\n" + json.dumps({"format": FORMAT, **row}, allow_nan=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._take(row)
+
+    def _take(self, row: Row) -> None:
+        if row["what"] == "conditions":
+            self.conditions = row["lines"]
+        else:
+            self.rows[row["what"], row["id"], row["seed"]] = row
 
     def _read(self) -> Iterator[Row]:
         if not self.path.exists():
@@ -88,7 +94,7 @@ class Results:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
-                continue  # cut short by a kill
+                continue  # empty, or cut short by a kill
             if not isinstance(row, dict) or row.get("format") != FORMAT:
                 raise ValueError(f"{self.path} holds no results of planted faults; choose another file")
             yield row

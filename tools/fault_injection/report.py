@@ -1,65 +1,128 @@
-"""`docs/faults.md`: rates, what was missed, and every change with what became of it."""
+"""The report of a campaign: rates with their bounds, as printed lines and as the page `docs/faults.md`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from parity.root_ggfm.components import REGISTRY
-from tools.fault_injection.mutants import reviewed
-from tools.fault_injection.results import Row
-from tools.fault_injection.summary import counted, false_alarms, rates
+from scipy.stats import binomtest
 
-__all__ = ["page"]
+from tools.fault_injection.campaign import Row
+from tools.fault_injection.changes import reviewed
 
-_INTRODUCTION = """# Who checks the checker
+__all__ = ["Rate", "changes_since", "counted", "false_alarms", "page", "rates", "summary_lines"]
 
-Faults are planted, one at a time, in copies of GGFM; every component that could see one is judged as by `parity check
---profile aligned`. Harmless rewrites are planted as well: nothing may alarm.
+_OWN_ROW = 5
+"""Faults of a kind that get a row of their own on the page; rarer kinds share one."""
 
-- **Faults**: one-line mistakes as people make them ([`faults.toml`](../tools/fault_injection/faults.toml)); each names
-  the component that must catch it.
-- **Mutants**: a seeded sample of what Cosmic Ray's operators do to lines that the components run.
-- **Rewrites**: the same mathematics with other rounding or in another order
-  ([`rewrites.toml`](../tools/fault_injection/rewrites.toml)).
 
-```sh
-results="--out docs/faults.jsonl --time-limit 500"
-parity faults $results                          # the catalogue; goes on where it was
-parity faults $results --diagnose               # and whether the diagnosis points at the planted line
-parity faults $results --mutants 200 --seed 0   # needs: pip install -e '.[faults]'
-parity faults $results --rewrites               # and --seeds 0-3 for other inputs
-parity faults $results --stability              # any order, in parallel, more threads, without AVX: the same verdicts
-parity faults --id q-sample-variance --diagnose
-parity faults $results --page docs/faults.md    # this page, from what the results hold
-```
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of `total`, against a goal between 0 and 1; 0 is none."""
 
-This page is written by the last of them, from [`faults.jsonl`](faults.jsonl): a row for each change and its verdicts.
-What is in there is not run again while the sources that it depends on are as they were.
+    name: str
+    hits: int
+    total: int
+    goal: float
 
-What a fault of the catalogue showed about the suite was fixed in the suite, the diagnosis included: its rate on faults
-is that of what it was made with, the one on a sample of mutants (`--mutants 30 --diagnose`) that of changes it was not.
-A fault that takes a statement away mostly leaves `pass` in its place, where a lacking one is sought first.
+    @property
+    def share(self) -> float:
+        """The share, 0 to 1; 1 of none."""
+        return self.hits / self.total if self.total else 1.0
 
-A rewrite may change anything but what is watched: training is followed step by step through hooks on the parameters,
-which see the gradients of `backward()` and no others, so gradients computed by hand are no rewrite here.
-"""
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's bounds at 95%; (0, 1) of none."""
+        if not self.total:
+            return 0.0, 1.0
+        found = binomtest(self.hits, self.total).proportion_ci(0.95, method="wilson")
+        return float(found.low), float(found.high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.hits} of {self.total} ({self.share:.1%}, 95% bounds {low:.1%} to {high:.1%})"
+
+
+def counted(rows: Iterable[Row], what: str) -> list[Row]:
+    """Return the rows of one kind that could be judged and that somebody could see."""
+    return [row for row in rows if row["what"] == what and row["outcome"] != "error" and not row["equivalent"]]
+
+
+def rates(rows: Sequence[Row]) -> list[Rate]:
+    """Return the rates of faults and mutants, without those that were not tried."""
+    faults, mutants = counted(rows, "fault"), counted(rows, "mutant")
+    caught = [row for row in faults if row["outcome"] == "caught"]
+    diagnosed = [row for row in caught if row["diagnosed"]]
+    quiet = [row for row in mutants if row["verdict"] != "error"]
+    traced = [row for row in mutants if row["outcome"] == "caught" and row["diagnosed"]]
+    by_expected = sum(_is_expected(row) for row in caught)
+    first_is = sum(row["caught_by"][0] in row["expected"] for row in caught)
+    mutants_caught = sum(row["outcome"] == "caught" for row in mutants)
+    found = [
+        Rate("faults caught", len(caught), len(faults), 0.98),
+        Rate("caught by a component that must", by_expected, len(caught), 0.95),
+        Rate("first along the pipeline is one that must", first_is, len(caught), 0.95),
+        Rate("diagnosis within one line", sum(row["near"] for row in diagnosed), len(diagnosed), 0.80),
+        Rate("mutants caught", mutants_caught, len(mutants), 0.90),
+        Rate("mutants caught of those that raise nothing", len(quiet) - len(_missed(quiet)), len(quiet), 0.0),
+        Rate("mutants: diagnosis within one line", sum(row["near"] for row in traced), len(traced), 0.0),
+    ]
+    return [rate for rate in found if rate.total]
+
+
+def false_alarms(rows: Iterable[Row]) -> tuple[int, int, float]:
+    """Return alarms, judgements (a component on a rewrite under a seed), and the upper 95% bound of their ratio."""
+    rewrites = counted(rows, "rewrite")
+    total = sum(len(row["judged"]) for row in rewrites)
+    alarms = sum(len(row["caught_by"]) for row in rewrites)
+    if not total:
+        return 0, 0, 1.0
+    bound = binomtest(alarms, total, alternative="less").proportion_ci(0.95, method="exact").high
+    return alarms, total, float(bound)
+
+
+def summary_lines(rows: Sequence[Row]) -> list[str]:
+    """Return the rates, and what is left to look at."""
+    lines = [f"{rate.name}: {rate}{f', goal {rate.goal:.0%}' * (rate.share < rate.goal)}" for rate in rates(rows)]
+    alarms, total, bound = false_alarms(rows)
+    if total:
+        lines.append(f"false alarms: {alarms} of {total} runs, upper 95% bound {bound:.2%}")
+    lines += [f"missed: {_named(row)}" for what in ("fault", "mutant") for row in _missed(counted(rows, what))]
+    lines += [
+        f"ALARM: {row['id']}, seed {row['seed']}: {', '.join(row['caught_by'])}: {row['reason']}"
+        for row in counted(rows, "rewrite")
+        if row["caught_by"]
+    ]
+    contradicted = [row for row in rows if row["equivalent"] and row["outcome"] == "caught"]
+    lines += [f"caught, though said to be equivalent: {_named(row)}" for row in contradicted]
+    errors = [row for row in rows if row["outcome"] == "error"]
+    return lines + [f"could not be judged: {_named(row)}: {row['reason'][-160:]}" for row in errors]
+
+
+def changes_since(rows: Iterable[Row], earlier: Mapping[tuple[str, str, int], Row]) -> list[str]:
+    """Return a line for each row whose outcome, verdict, components or located line are others than before."""
+    lines, new = [], 0
+    for row in rows:
+        before = earlier.get((row["what"], row["id"], row["seed"]))
+        new += before is None
+        both = before is not None and row["diagnosed"] and before["diagnosed"]
+        names = ["outcome", "verdict", "caught_by", *["near", "pointed"] * both]
+        apart = [f"{n}: {before[n]} became {row[n]}" for n in names if before is not None and before[n] != row[n]]
+        if apart:
+            lines.append(f"{row['id']}, seed {row['seed']}: {'; '.join(apart)}")
+    return [*lines, f"{len(lines)} differ from the earlier rows" + f"; {new} have none" * bool(new)]
 
 
 def page(rows: Sequence[Row], conditions: Sequence[str]) -> str:
-    """Markdown of all results. `conditions`: lines of the session's header."""
-    parts = [
-        _INTRODUCTION,
-        "\n".join(f"- {line}" for line in conditions),
-        "## Rates\n",
-        _rates(rows),
-        *_missed(rows),
-        *_stability(rows),
-        *_kinds(rows),
-        *_worst(rows),
-        *_tables(rows),
-    ]
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
+    """Return the results as sections of Markdown. `conditions`: lines on how the rows were made."""
+    told = "\n".join(f"- {line}" for line in conditions)
+    sections = {
+        "Conditions": told, "Rates": _rates(rows), "Missed": _missed_table(rows), "Alarms on rewrites": _alarms(rows),
+        "Faults by kind": _kinds(rows), "The same verdicts": _stability(rows),
+    }  # fmt: skip
+    return "\n".join(f"## {title}\n\n{text}\n" for title, text in sections.items() if text)
 
 
 def _rates(rows: Sequence[Row]) -> str:
@@ -71,112 +134,66 @@ def _rates(rows: Sequence[Row]) -> str:
     alarms, total, bound = false_alarms(rows)
     if total:
         lines.append(["false alarms", f"{alarms} of {total}", f"{alarms / total:.1%}", f"at most {bound:.2%}", "0"])
-    note = (
-        "Bounds at 95%: Wilson's for rates, Clopper and Pearson's upper one for false alarms. A run is one component "
-    )
-    note += "judged on one rewrite under one seed. Equivalent changes, listed below, are not counted."
-    return _table(["", "count", "rate", "95% bounds", "goal"], lines) + f"\n\n{note}"
-
-
-def _missed(rows: Sequence[Row]) -> Iterable[str]:
-    reasons = reviewed("missed")
-    lines = [[row["what"], *_change(row), reasons.get(row["id"], "not yet looked at")]
-             for what in ("fault", "mutant") for row in counted(rows, what) if row["outcome"] == "missed"]  # fmt: skip
-    if lines:
-        yield "## Missed\n"
-        yield _table(["", "id", "where", "change", "why"], lines)
-    alarms = [[row["id"], row["seed"], ", ".join(row["caught_by"]), row["reason"]] for row in counted(rows, "rewrite")
-              if row["caught_by"]]  # fmt: skip
-    if alarms:
-        yield "## Alarms on rewrites\n"
-        yield _table(["rewrite", "seed", "components", "reason"], alarms)
-    equivalent = [[row["what"], *_change(row), row["equivalent"]] for row in rows if row["equivalent"]]
-    if equivalent:
-        yield "## Equivalent\n"
-        yield _table(["", "id", "where", "change", "why nobody can see it"], equivalent)
-
-
-def _stability(rows: Sequence[Row]) -> Iterable[str]:
-    lines = [[row["kind"], len(row["judged"]), row["outcome"], row["reason"]]
-             for row in rows if row["what"] == "stability"]  # fmt: skip
-    if lines:
-        yield "## The same verdicts\n"
-        yield "All components in both profiles, judged under each condition and compared with the first.\n"
-        yield _table(["condition", "verdicts", "compared", "where they differ"], lines)
-
-
-def _kinds(rows: Sequence[Row]) -> Iterable[str]:
-    faults = counted(rows, "fault")
-    if not faults:
-        return
-    lines = []
-    for kind in sorted({row["kind"] for row in faults}):
-        group = [row for row in faults if row["kind"] == kind]
-        caught = [row for row in group if row["outcome"] == "caught"]
-        diagnosed = [row for row in caught if row["diagnosed"]]
-        near = f"{sum(row['near'] for row in diagnosed)} of {len(diagnosed)}" if diagnosed else ""
-        named = sum(any(name in row["expected"] for name in row["caught_by"]) for row in caught)
-        lines.append([kind, len(group), len(caught), named, near])
-    yield "## Faults by kind\n"
-    yield _table(["kind", "planted", "caught", "by the right component", "diagnosis within one line"], lines)
-
-
-def _worst(rows: Sequence[Row]) -> Iterable[str]:
-    """The largest error, as a fraction of what is allowed, of components that agreed on rewrites."""
     rewrites = [row for row in counted(rows, "rewrite") if not row["caught_by"]]
-    lines = []
-    for name in REGISTRY:
-        used = [(row["used"][name], row["id"]) for row in rewrites if row["used"].get(name)]
-        judged = sum(name in row["judged"] for row in rewrites)
-        if judged:
-            share, by = max(used, default=(0.0, ""))
-            lines.append([name, judged, f"{share:.2f}", by])
-    if lines:
-        yield "## Worst error under rewrites\n"
-        yield "As a fraction of the tolerance: 1 would be an alarm.\n"
-        yield _table(["component", "runs", "worst", "by"], lines)
+    worst = max((share or 0.0 for row in rewrites for share in row["used"].values()), default=0.0)
+    return f"""{_table(["", "count", "rate", "95% bounds", "goal"], lines)}
+
+Bounds at 95%: Wilson's for rates, Clopper and Pearson's upper one for false alarms. A run is one component judged on
+one rewrite under one seed; the largest error of one that agrees is {worst:.2f} of the tolerance. Not counted:
+{sum(bool(row["equivalent"]) for row in rows)} changes that nobody can see."""
 
 
-def _tables(rows: Sequence[Row]) -> Iterable[str]:
-    for what, title in (("fault", "Every fault"), ("mutant", "Every mutant"), ("rewrite", "Every rewrite")):
-        lines = [[*_change(row), _became(row), ", ".join(row["caught_by"]), _place(row), f"{row['seconds']:.1f}"]
-                 for row in rows if row["what"] == what]  # fmt: skip
-        if lines:
-            heads = ["id", "where", "change", "outcome", "components", "diagnosis", "s"]
-            yield f"## {title}\n"
-            yield f"<details><summary>{len(lines)} rows</summary>\n\n{_table(heads, lines)}\n\n</details>"
+def _missed_table(rows: Sequence[Row]) -> str:
+    reasons = reviewed("missed")
+    missed = [row for what in ("fault", "mutant") for row in _missed(counted(rows, what))]
+    why = Counter(reasons.get(row["id"], "not yet looked at") for row in missed)
+    return _table(["changes", "why"], [[n, reason] for reason, n in why.most_common()])
 
 
-def _change(row: Mapping[str, Any]) -> list[str]:
-    return [row["id"], f"{row['file']}:{row['line']}", f"{_code(row['old'])} → {_code(row['new'])}"]
+def _alarms(rows: Sequence[Row]) -> str:
+    alarms = [row for row in counted(rows, "rewrite") if row["caught_by"]]
+    lines = [[row["id"], row["seed"], ", ".join(row["caught_by"]), row["reason"]] for row in alarms]
+    return _table(["rewrite", "seed", "components", "reason"], lines)
 
 
-def _became(row: Row) -> str:
-    if row["what"] == "rewrite":
-        return "alarm" if row["caught_by"] else f"agrees, seed {row['seed']}"
-    return f"{row['outcome']}: {row['verdict']}" if row["outcome"] == "caught" else str(row["outcome"])
+def _kinds(rows: Sequence[Row]) -> str:
+    groups: dict[str, list[Row]] = {}
+    for row in counted(rows, "fault"):
+        groups.setdefault(row["kind"], []).append(row)
+    common = {kind: group for kind, group in groups.items() if len(group) >= _OWN_ROW}
+    rare = [group for kind, group in groups.items() if kind not in common]
+    lines = [_kind(kind, group) for kind, group in sorted(common.items(), key=lambda item: (-len(item[1]), item[0]))]
+    lines += [_kind(f"{len(rare)} rarer kinds", [row for group in rare for row in group])] * bool(rare)
+    return _table(["kind", "planted", "caught", "by the right component", "diagnosis within one line"], lines)
 
 
-def _place(row: Row) -> str:
-    if not row["diagnosed"]:
-        return ""
-    place = row["pointed"]
-    return (
-        f"{place['file'].removeprefix('ggfm/')}:{place['line']}{'' if row['near'] else ' (elsewhere)'}"
-        if place
-        else "no line"
-    )
+def _kind(name: str, group: Sequence[Row]) -> list[Any]:
+    caught = [row for row in group if row["outcome"] == "caught"]
+    diagnosed = [row for row in caught if row["diagnosed"]]
+    near = f"{sum(row['near'] for row in diagnosed)} of {len(diagnosed)}" if diagnosed else ""
+    return [name, len(group), len(caught), sum(_is_expected(row) for row in caught), near]
 
 
-def _code(text: str, longest: int = 100) -> str:
-    flat = " ".join(text.split())
-    shown = flat if len(flat) <= longest else f"{flat[: longest - 1]}…"
-    fence = "``" if "`" in shown else "`"
-    return f"{fence}{shown}{fence}" if shown else "nothing"
+def _stability(rows: Sequence[Row]) -> str:
+    stable = [row for row in rows if row["what"] == "stability"]
+    lines = [[row["kind"], len(row["judged"]), row["outcome"], row["reason"]] for row in stable]
+    return _table(["condition", "verdicts", "compared", "where they differ"], lines)
 
 
-def _table(heads: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows
-    )
+def _missed(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["outcome"] == "missed"]
+
+
+def _is_expected(row: Row) -> bool:
+    return any(name in row["expected"] for name in row["caught_by"])
+
+
+def _named(row: Row) -> str:
+    return f"{row['id']} ({row['file']}:{row['line']})"
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    """Return a table, or nothing where it has no lines."""
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in (heads, *lines)]
+    rows = (cells[0], ["---"] * len(heads), *cells[1:]) if lines else ()
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
