@@ -17,12 +17,13 @@ from parity.root_ggfm.statistical_tests.apply import (
     judge_distributions,
     judge_side,
 )
+from parity.root_ggfm.study import STUDY
 from parity.search import explore
 from parity.session import open_session
 from parity.verdict import Verdict
 from tests.parity.drawing import ROOT, Drawing
 
-LEDGER = load()
+LEDGER = load(STUDY.ledger)
 
 
 SMALL = SampleSizes(steps=40, repeated=4, losses=20, passes=200)
@@ -117,7 +118,7 @@ def test_the_ledger_takes_only_randomness_by_design(tmp_path):
     path = tmp_path / "ledger.toml"
     path.write_text(
         '[[difference]]\nname = "a"\nsection = ""\ncomponent = "loader"\nverdict = "divergent"\n'
-        'root = "r"\nggfm = "g"\ncause = "c"\nby_design = true\n'
+        'reference = "r"\ncandidate = "g"\ncause = "c"\nby_design = true\n'
     )
     with pytest.raises(LedgerError, match="by_design needs verdict 'randomness', got 'divergent'"):
         load(path)

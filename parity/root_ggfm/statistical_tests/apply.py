@@ -1,4 +1,4 @@
-"""Apply the statistical tests: to every difference by design, at one rate of false alarms, and to a report's verdicts."""
+"""Apply the statistical tests: to every difference by design at one rate of false alarms, and to verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed forms of the bridge, in float64, written independently: the draws of both sides are tested against them."""
+"""The closed forms of the bridge in float64, written independently: draws of both sides are tested against them."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def exact(name: str, holds: bool, sample_size: int, *, closed_form: str, alterna
 def chi_squared(
     name: str, statistic: float, df: int, sample_size: int, *, noncentrality: float, closed_form: str, alternative: str
 ) -> StatisticalTest:
-    """Test a statistic of law chi²(df), large where the hypothesis fails; noncentral with `noncentrality` if it does."""
+    """Test a statistic of law chi²(df), large where the hypothesis fails; `noncentrality` is its own if it does."""
 
     def miss(level: float) -> float:
         return float(stats.ncx2.cdf(stats.chi2.isf(level, df), df, noncentrality))
@@ -212,7 +212,8 @@ def step_tests(draws: StepDraws, num_timesteps: int, drop: float = DROP) -> list
         position("position between the ends", draws.noise, draws.slope, off=0.004),
         spread(
             "variance", float(np.sum(draws.noise**2)), n, scale=_detected_scale(n),
-            closed_form="chi²(N): v_t of the bridge", alternative=f"variance {100 * (_detected_scale(n) - 1):.1f}% larger",
+            closed_form="chi²(N): v_t of the bridge",
+            alternative=f"variance {100 * (_detected_scale(n) - 1):.1f}% larger",
         ),
         normal_shape("normal shape", draws.noise, closed_form="Kolmogorov's law: x_t is normal around its closed form"),
         *_independence(draws.noise),
