@@ -24,7 +24,7 @@ class LedgerError(ValueError):
 class Entry:
     """One known difference. `verdict` is what its component says when this switch alone is on, at the example.
 
-    `by_design`: what is drawn differs on purpose and follows the same law, which `parity.root_ggfm.statistical_tests` tests.
+    `by_design`: what is drawn differs on purpose and follows the same law.
     """
 
     name: str

@@ -57,7 +57,7 @@ def plain_result(result: ComponentResult, profile: str, component: Component | N
 def document(
     session: Session, results: Iterable[Mapping[str, Any]], *, stages: Iterable[Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """The whole report as one JSON document. `stages`: of whole runs, what `parity.root_ggfm.stages.session.stages_of` returns."""
+    """The whole report as one JSON document. `stages`: of whole runs."""
     return {
         "format": FORMAT,
         "parity": __version__,

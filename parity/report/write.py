@@ -22,7 +22,7 @@ class ReportUnavailable(RuntimeError):
 def write_report(document: Mapping[str, Any], folder: Path, *, runs: Sequence[Mapping[str, Any]] | None = None) -> Path:
     """Write `report.json`, `report.md` with its pictures `report-*.svg`, and `index.html` into `folder`.
 
-    `runs`: results of whole runs as `parity.root_ggfm.runs.table.load_results` reads them; with them the report has a section on them.
+    `runs`: results of whole runs; with them the report has a section on them.
     Returns the page's path.
 
     Raises ReportUnavailable if the extra `report` (Jinja2, Matplotlib) is not installed; `report.json` is written all

@@ -161,7 +161,7 @@ class Methods(Trainable, Protocol):
     """An implementation, one method per component. A method it lacks raises `MissingComponent`.
 
     The component `training_steps` and whole runs drive it through `Trainable`; a side that cannot be driven step by
-    step may have a method `training_steps` instead, which returns the tree of `parity.root_ggfm.training_trace.record_timeline`.
+    step may have a method `training_steps` instead, which returns the tree of `record_timeline`.
     """
 
     name: str

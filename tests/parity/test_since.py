@@ -114,7 +114,8 @@ def test_every_file_of_both_implementations_is_known_and_only_configuration_read
 
 
 def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_nothing():
-    everything = ("parity/judge.py", "parity/root_ggfm/tasks/tfbind8.py", "parity/root_ggfm/known_differences.toml", "conftest.py",
+    everything = ("parity/judge.py", "parity/root_ggfm/tasks/tfbind8.py", "parity/root_ggfm/known_differences.toml",
+                  "conftest.py",
                   "pyproject.toml", "constraints.txt", "parity/jobs.py", "ggfm/__init__.py", "ggfm/gone.py",
                   "reference_root/configs/TFBind8-Exact-v0.yaml", "a/file/nobody/knows")  # fmt: skip
     nothing = ("README.md", "docs/verdicts.md", "tests/parity/test_judge.py", "benchmarks/__main__.py",

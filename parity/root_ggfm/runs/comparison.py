@@ -48,7 +48,7 @@ class Comparison:
     """A candidate against the reference over the seeds that both finished.
 
     `candidate` and `rounding` hold a `Distance` per percentile; `rounding` is that of the nudged reference, None where
-    there is none. `p_values` and `intervals` (mean shifts that are not excluded) are those of `parity.root_ggfm.runs.exchange`
+    there is none. `p_values` and `intervals` (mean shifts that are not excluded) are those of `exchange`
     over `tested`, the seeds with nudged runs. `sentence` is the judgement in words.
     """
 
