@@ -866,11 +866,7 @@ class _Number(ast.Constant):
 
 
 def _is_number(node: ast.AST) -> TypeGuard[_Number]:
-    return (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, int | float)
-        and not isinstance(node.value, bool)
-    )
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
 
 
 def _value(part: Part) -> Any:
@@ -969,4 +965,3 @@ def _locate_like(new: Any, old: ast.AST) -> None:
             ast.copy_location(new, old)
         for part in ast.iter_child_nodes(new):
             _locate_like(part, old)
-

@@ -1,41 +1,50 @@
-"""Whether the candidate, as it stands at that moment, agrees with the reference on an input."""
+"""The test oracle of a mutation: it tells if the candidate, as it stands at that moment, agrees with the reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from parity.comparator import Runs, compare_leaf
-from parity.component import start_seed
+from parity.component import Component, Context, start_seed
+from parity.diagnosis.settings import enabled
 from parity.draws import Draw, handovers
 from parity.execution import Outcome, run
 from parity.judge import compare_with_spread, side_effects
 from parity.policy import EPS64
 from parity.side import Side, Tree
 
-if TYPE_CHECKING:
-    from parity.component import Component, Context
-
-__all__ = ["Trial", "Trials", "open_trial", "trials"]
+__all__ = ["Oracle", "Oracles", "open_oracle", "open_oracles", "smallest_failing"]
 
 _MOST_INPUTS = 6
 
 _SPREAD = 2
-"""Runs of the reference moved within rounding, from which its own float32 error is estimated at first."""
+"""Perturbed runs of the reference from which its own float32 error is estimated at first."""
 
 _HOPELESS = 1e4
 """Excess over the tolerance that more of them, which the judge asks for as well, cannot explain."""
 
+_MOST_SMALLER = 60
+"""Smaller inputs tried."""
+
+_SIZES = (4, 8, 16, 32, 64)
+"""Not below 4: values are recognised by their numbers, and a value of one or two numbers is soon mistaken."""
+
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """One input with the reference's runs on it; the candidate is run each time it is asked for.
+class Oracle:
+    """One input with the reference's runs on it; the candidate is run each time it is asked.
 
-    `forced`: the candidate is handed the reference's draws, and not held to the state it leaves generators in.
+    `forced`: the candidate gets the reference's draws, and may leave generators in another state. `reference` is the
+    outcome in float64, `low` that in the session's precision. `perturbed` gives the reference's trees on inputs that
+    rounding cannot tell from this one, by number, in the session's precision and in float64; the first `spread` of the
+    former are always looked at, more where little is lacking. `single`: a precision in which the candidate is judged
+    as well, where float64 agrees as it is. `last`: the candidate's latest outcome.
     """
 
     component: Component
@@ -44,28 +53,17 @@ class Trial:
     device: torch.device
     candidate: Side
     reference: Outcome
-    """In float64."""
-
     low: Outcome
-    """In the session's precision."""
-
     spread: int
-    moved: tuple[Callable[[int], Tree], Callable[[int], Tree]]
-    """The reference's trees on inputs that rounding cannot tell from this one, in the session's precision and in
-    float64, by number. The first `spread` of the former are always looked at, more where little is lacking.
-    """
-
+    perturbed: tuple[Callable[[int], Tree], Callable[[int], Tree]]
     forced: bool
     single: torch.dtype | None = None
-    """A precision that the candidate is judged in as well, where float64 agrees as it is."""
-
     last: list[Outcome] = field(default_factory=list)
-    """The candidate's latest outcome."""
 
     def agrees(self) -> bool:
-        """Whether the candidate agrees in float64: values, errors, side effects and, unless forced, randomness.
+        """True if the candidate agrees in float64: values, errors, side effects and, unless forced, randomness.
 
-        Where the reference refuses the input: whether the candidate does so with an error of the same type.
+        Where the reference refuses the input, the candidate must raise an error of the same type.
         """
         if self.single is not None and not self._accurate(self.single):
             return False
@@ -81,17 +79,17 @@ class Trial:
         return any(self._same(self.run(replay=way)) for way in ways.values())
 
     def differing(self, outcome: Outcome) -> list[str]:
-        """Names of the outputs that differ from the reference's by more than rounding explains."""
+        """Return the outputs that differ by more than rounding."""
         far, near = self._apart(outcome)
         return [*far, *(name for name in near if not self._by_rounding(outcome, [name]))]
 
     def run(self, *, record: bool = False, replay: Sequence[Draw] = (), dtype: torch.dtype = torch.float64) -> Outcome:
-        """The candidate's run."""
+        """Run the candidate."""
         call = self.component.bind(self.candidate)
         return run(call, self.inputs, seed=self.seed, dtype=dtype, device=self.device, record=record, replay=replay)
 
     def _accurate(self, precision: torch.dtype) -> bool:
-        """Whether the candidate errs no more than rounding explains."""
+        """True if the candidate errs no more than rounding explains."""
         own = self.run(dtype=precision)
         self.last[:] = [own]
         ref = self.reference.tree
@@ -113,12 +111,12 @@ class Trial:
 
     @cached_property
     def _spread(self) -> tuple[Tree, ...]:
-        return tuple(self.moved[0](k) for k in range(self.spread))
+        return tuple(self.perturbed[0](k) for k in range(self.spread))
 
     def _apart(self, outcome: Outcome, *, first: bool = False) -> tuple[list[str], list[str]]:
-        """Outputs that differ by more than rounding can explain, and those by so little that it may; or the first."""
+        """Return outputs that differ by more than rounding can explain, and those for which it may; or the first."""
         ref, low = self.reference.tree, self.low.tree
-        runs = Runs(low, low, ref, outcome.tree, self._spread)  # only float64 is judged, by what float32 errs
+        runs = Runs(low, low, ref, outcome.tree, self._spread)  # only float64 is judged, by float32's own error
         far = [name for name in outcome.tree if name not in ref]
         near: list[str] = []
         for name in ref:
@@ -130,14 +128,14 @@ class Trial:
         return far, near
 
     def _by_rounding(self, outcome: Outcome, names: Sequence[str]) -> bool:
-        """Whether the judge, which looks at more of the reference's own runs, takes a difference for rounding."""
+        """True if the judge, which looks at more of the reference's own runs, takes a difference for rounding."""
         low, ref, own = ({name: one.tree[name] for name in names} for one in (self.low, self.reference, outcome))
         runs = Runs(low, low, ref, own, self._spread)
-        _, leaves = compare_with_spread(runs, self.component.policy, *self.moved)
+        _, leaves = compare_with_spread(runs, self.component.policy, *self.perturbed)
         return all(leaf.verdict.agrees for leaf in leaves)
 
 
-def open_trial(
+def open_oracle(
     component: Component,
     params: Mapping[str, Any],
     reference: Side,
@@ -147,37 +145,37 @@ def open_trial(
     forced: bool,
     single: bool = False,
     spread: int = _SPREAD,
-) -> Trial:
-    """Runs the reference on one input. `reference.error` is set if it raised."""
+) -> Oracle:
+    """Run the reference on one input. `reference.error` is set if it raised."""
     inputs, seed = component.build(params, ctx), start_seed(params)
     execute = partial(run, component.bind(reference), inputs, seed=seed, device=ctx.device)
     low = execute(dtype=ctx.dtype)
     truth = execute(dtype=torch.float64, record=forced)
-    moved = (
+    perturbed = (
         cache(lambda k: execute(dtype=ctx.dtype, nudge=k).tree),
         cache(lambda k: execute(dtype=torch.float64, nudge=k, unit=EPS64).tree),
     )
     precision = ctx.dtype if single else None
-    return Trial(component, inputs, seed, ctx.device, candidate, truth, low, spread, moved, forced, precision)
+    return Oracle(component, inputs, seed, ctx.device, candidate, truth, low, spread, perturbed, forced, precision)
 
 
 @dataclass(frozen=True, eq=False)
-class Trials:
-    """The input that fails, and others on which a change is to agree as well; opened when they are first asked for.
+class Oracles:
+    """The input that fails, and others on which a change must agree as well; opened when they are first asked for.
 
     `first` is None if the reference fails on it, too.
     """
 
-    first: Trial | None
-    opens: Callable[[], list[Trial]]
+    first: Oracle | None
+    opens: Callable[[], list[Oracle]]
 
     @cached_property
-    def others(self) -> list[Trial]:
+    def others(self) -> list[Oracle]:
         """The component's examples, as far as the reference does not fail on them."""
         return self.opens()
 
 
-def trials(
+def open_oracles(
     component: Component,
     params: Mapping[str, Any],
     reference: Side,
@@ -186,16 +184,70 @@ def trials(
     *,
     forced: bool,
     single: bool,
-) -> Trials:
-    """For `params`, and for the component's examples; `single`: in the session's precision, too.
+) -> Oracles:
+    """Open `params` and the component's examples; `single`: in the session's precision, too.
 
-    An input that the component is to refuse is one on which both are to raise.
+    On an input that the component must refuse both sides must raise.
     """
 
-    def opened(one: Mapping[str, Any]) -> Trial | None:
-        trial = open_trial(component, one, reference, candidate, ctx, forced=forced, single=single)
-        works = trial.reference.error is None and trial.low.error is None
-        return trial if works or (component.refused(one) and trial.reference.error) else None
+    def opened(one: Mapping[str, Any]) -> Oracle | None:
+        oracle = open_oracle(component, one, reference, candidate, ctx, forced=forced, single=single)
+        works = oracle.reference.error is None and oracle.low.error is None
+        return oracle if works or (component.refused(one) and oracle.reference.error) else None
 
     examples = [example for example in component.examples if dict(example) != dict(params)][: _MOST_INPUTS - 1]
-    return Trials(opened(params), lambda: [trial for trial in map(opened, examples) if trial is not None])
+    return Oracles(opened(params), lambda: [oracle for oracle in map(opened, examples) if oracle is not None])
+
+
+def smallest_failing(
+    component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context
+) -> dict[str, Any]:
+    """Return `params` with every whole number as small as it may be while the sides still differ in float64.
+
+    Traces of a smaller input are shorter, and quicker to make. If the sides differ with equal draws forced, they go on
+    to differ so: mathematics stays mathematics. A candidate that raises goes on to raise, and a NaN that one side alone
+    has stays. Return `params` itself if the sides agree there in float64 (only float32 fails), or nothing smaller fails.
+    """
+    best = dict(params)
+    if not enabled("shrink"):
+        return best
+
+    def way_of_differing(smaller: Mapping[str, Any], *, forced: bool) -> tuple[bool, bool] | None:
+        oracle = open_oracle(component, smaller, reference, candidate, ctx, forced=forced, spread=1)
+        if oracle.reference.error or oracle.low.error or oracle.agrees():
+            return None
+        (own,) = oracle.last
+        return own.error is not None, _has_nan(own.tree) != _has_nan(oracle.reference.tree)
+
+    forced = True
+    way = way_of_differing(best, forced=True)
+    if way is None:
+        forced = False
+        way = way_of_differing(best, forced=False)
+    tried = 0
+    for name, size in _smaller(params) if way is not None else ():
+        if tried == _MOST_SMALLER:
+            break
+        if size < best[name]:
+            tried += 1
+            try:
+                if way_of_differing(best | {name: size}, forced=forced) == way:
+                    best[name] = size
+            except Exception:  # noqa: BLE001 - not an input of this component
+                continue
+    return best
+
+
+def _has_nan(tree: Mapping[str, Any]) -> bool:
+    return any(isinstance(leaf, Tensor) and bool(leaf.isnan().any()) for leaf in tree.values())
+
+
+def _smaller(params: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield names and sizes to try, the smallest size of every name before the next size."""
+    names = [
+        name
+        for name, value in params.items()
+        if isinstance(value, int) and not isinstance(value, bool) and value > _SIZES[0] and name != "seed"
+    ]
+    for size in _SIZES:
+        yield from ((name, size) for name in names)
