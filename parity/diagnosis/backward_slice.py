@@ -199,7 +199,7 @@ def _blame(here: Divergence, there: Divergence, why: str) -> Blame | None:
 
 
 def _resemblance(here: Event, there: Event) -> float:
-    """Return how alike two lines read: of several operations that fit, the one that is written the same way is meant."""
+    """Return how alike two lines read: of several operations that fit, one that is written the same way is meant."""
     left, right = (event.chain[0].text if event.chain else "" for event in (here, there))
     return float(SequenceMatcher(None, left, right, autojunk=False).ratio())
 
@@ -229,7 +229,7 @@ def differing_operands(here: Divergence, there: Divergence) -> tuple[int, tuple[
 
 
 def _meant_operands(here: Divergence, there: Divergence) -> tuple[list[Operand], list[Operand]]:
-    """Return the operands of both. Where indices choose from the same values, all of these and all indices are meant."""
+    """Return the operands of both. If indices choose from the same values, all of these and all indices are meant."""
     mine, theirs = (
         [Operand(value, mask) for value, mask in sources(one.event, one.output, one.mask)] for one in (here, there)
     )

@@ -52,7 +52,8 @@ def explain(
     `sentence`: rounding, randomness or mathematics, where, and since which line; `draws`: both sequences of draws side
     by side (`parity.diagnosis.rng_compare`); `operations`: where the values diverge (`parity.diagnosis.locate`);
     `look_at`: the one line of the candidate to look at first. Each is None where nothing could be recorded. For
-    `seconds`, small changes of the candidate's lines are tried. Never raises: the sentence says what could not be traced.
+    `seconds`, small changes of the candidate's lines are tried. Never raises: the sentence says what is
+    missing.
     """
     sides = (component, params, reference, candidate, ctx)
     found, lost = _attempt("the input could not be judged", judge, *sides)
@@ -157,8 +158,8 @@ def primary_location(
     """Return the candidate's line to look at first, as a plain mapping; None if nothing points at one.
 
     A change that makes both sides agree decides. Then the draw at which the sides diverge, if it is another one, or one
-    more or fewer, or if equal draws make the values agree (`random`): the values computed from it differ in consequence.
-    Then the line at which the operations diverge.
+    more or fewer, or if equal draws make the values agree (`random`): values computed from it differ in consequence. Then the
+    line at which the operations diverge.
     """
     point = (operations or {}).get("candidate")
     if operations is not None and point is not None and operations["repaired"]:
@@ -197,7 +198,7 @@ def _plain(site: Mapping[str, Any]) -> dict[str, Any]:
 def _default_value(
     component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context
 ) -> SourceLocation | None:
-    """Return the candidate's line of a default value: it is named as the first differing plain output, and equals it."""
+    """Return the candidate's line of a default value that has the name and value of the first differing plain output."""
     inputs = component.build(params, ctx)
     left, right = (execute(component, side, inputs, seed=0).tree for side in (reference, candidate))
     for name, value in right.items():
@@ -312,9 +313,9 @@ def explain_modulo_known(
 ) -> dict[str, Any]:
     """Explain an unexpected difference in code whose known differences cannot be switched off.
 
-    No one change makes code agree that differs in two ways. Where no change repairs the candidate, it is compared with a
-    side that has the differences `known` as well, which `candidate.having` gives: of those that leave no larger error
-    than the reference does, the one with most differences.
+    No one change makes code agree that differs in two ways. A candidate that no change repairs is compared with a side
+    that has the differences `known` as well, which `candidate.having` gives: of those that leave no larger error than
+    the reference does, the one with most differences.
     """
     found = explain(component, params, reference, candidate.side, ctx)
     if candidate.having is None or _is_repaired(found):

@@ -206,7 +206,7 @@ def smallest_failing(
 
     Traces of a smaller input are shorter, and quicker to make. If the sides differ with equal draws forced, they go on
     to differ so: mathematics stays mathematics. A candidate that raises goes on to raise, and a NaN that one side alone
-    has stays. Return `params` itself if the sides agree there in float64 (only float32 fails), or nothing smaller fails.
+    has stays. Return `params` if the sides agree there in float64 (only float32 fails), or nothing smaller fails.
     """
     best = dict(params)
     if not enabled("shrink"):

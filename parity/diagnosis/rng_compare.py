@@ -1,5 +1,4 @@
-"""Compare the random draws of two sides: do they draw the same, where do they diverge, and do their values agree once
-they draw the same?
+"""Compare the random draws of two sides: where they diverge, and if values agree once both draw the same.
 
 Generators do not disturb each other: the order of events of each counts. A generator diverges if its draws differ, or
 the state that it is left in; seeding one that is not used, or two in another order, is no divergence. One more draw
@@ -192,7 +191,7 @@ def compare_draws(
 ) -> dict[str, Any]:
     """Record both sides on one input and align their draws and reseedings.
 
-    Return `sentence`; `parted_at`, the row at which the sequences diverge (None if they do not); `forced`: do the values
+    Return `sentence`; `parted_at`, the row at which the sequences diverge (None if they do not); `forced`: the values
     `agree` or `differ` once the candidate gets the reference's draws (None if not asked for, or nothing can be given);
     `aside`: True if one side only draws more from a generator of its own; `omitted` rows, and the `rows` shown.
     """

@@ -1,4 +1,4 @@
-"""Switches of the diagnosis. Turning a heuristic off shows what it earns: see `--without` of `tools.fault_injection`."""
+"""Switches of the diagnosis: turning a heuristic off in a campaign of faults (`--without`) measures its worth."""
 
 from __future__ import annotations
 
