@@ -158,8 +158,8 @@ def primary_location(
     """Return the candidate's line to look at first, as a plain mapping; None if nothing points at one.
 
     A change that makes both sides agree decides. Then the draw at which the sides diverge, if it is another one, or one
-    more or fewer, or if equal draws make the values agree (`random`): values computed from it differ in consequence. Then the
-    line at which the operations diverge.
+    more or fewer, or if equal draws make the values agree (`random`): values computed from it differ in consequence.
+    Then the line at which the operations diverge.
     """
     point = (operations or {}).get("candidate")
     if operations is not None and point is not None and operations["repaired"]:
@@ -198,7 +198,7 @@ def _plain(site: Mapping[str, Any]) -> dict[str, Any]:
 def _default_value(
     component: Component, params: Mapping[str, Any], reference: Side, candidate: Side, ctx: Context
 ) -> SourceLocation | None:
-    """Return the candidate's line of a default value that has the name and value of the first differing plain output."""
+    """Return the candidate's line of a default value with the name and value of the first differing plain output."""
     inputs = component.build(params, ctx)
     left, right = (execute(component, side, inputs, seed=0).tree for side in (reference, candidate))
     for name, value in right.items():

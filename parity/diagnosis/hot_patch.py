@@ -24,7 +24,8 @@ __all__ = ["CannotPatch", "Patcher", "TooLong", "guarded", "is_guarded"]
 _WRITING = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.", "pty.", "ftplib.", "smtplib.", "urllib.")
 """Audit events by which code could change something outside of its own process."""
 
-_HARMLESS = {"os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr", "os.putenv", "os.unsetenv"}
+_READING = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
+_HARMLESS = {*_READING, "os.putenv", "os.unsetenv"}
 
 _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 """Flags by which a file is opened to be changed."""
