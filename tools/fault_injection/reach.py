@@ -15,10 +15,10 @@ from parity.change_impact.references import Reference, Sources
 from parity.change_impact.selection import component_files, selection_of
 from parity.component import start_seed
 from parity.execution import run
+from parity.loading import load_side
 from parity.process.pool import Failure, Pool
 from parity.process.worker import Handler
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from parity.session import open_session
 from tools.fault_injection.catalogue import source_folder
 
