@@ -17,7 +17,7 @@ from parity.policy import EPS64, Policy
 from parity.side import MissingComponent, Side, SideLost, Tree, capabilities
 from parity.verdict import Judgement, LeafResult, Verdict
 
-__all__ = ["compare_with_spread", "judge", "side_effects"]
+__all__ = ["SPREAD_RUNS", "compare_with_spread", "judge", "side_effects"]
 
 _HOPELESS64 = 1e4
 """Excess over the float64 tolerance that the reference's own float64 error is not asked to explain."""
@@ -28,6 +28,8 @@ its own error: first a few, then enough that the largest of them bounds what rou
 that is twice the largest of 20 comes by chance less than once in 10,000). Each stage with the excess over the tolerance
 that it cannot turn into agreement."""
 
+SPREAD_RUNS = _SPREADS[-1][0]
+"""The most runs that a comparison asks for to learn the reference's own error."""
 
 _NO_CODE = "both sides are recorded numbers: other draws or other mathematics, that cannot be told without their code"
 
@@ -134,7 +136,7 @@ def compare_with_spread(
             runs = replace(runs, spread32=(*runs.spread32, *more))
             leaves = compare_trees(runs, policy)
     if any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves) and _rounding_may_explain(leaves, _HOPELESS64):
-        runs = replace(runs, spread64=tuple(nudged64(k) for k in range(_SPREADS[-1][0])))
+        runs = replace(runs, spread64=tuple(nudged64(k) for k in range(SPREAD_RUNS)))
         leaves = compare_trees(runs, policy)
     return runs, leaves
 
@@ -183,7 +185,7 @@ def _flipped_decision(runs: Runs, component: Component, execute: Any, reference:
     if decided != _decided(runs.reference64):
         return "a decision lies within rounding of its boundary: the reference flips it between float32 and float64"
     if decided != _decided(runs.candidate32) and any(
-        _decided(execute(reference, low, nudge=k).tree) != decided for k in range(_SPREADS[-1][0])
+        _decided(execute(reference, low, nudge=k).tree) != decided for k in range(SPREAD_RUNS)
     ):
         return "a decision lies within rounding of its boundary: the reference flips it on inputs moved by one unit"
     return None

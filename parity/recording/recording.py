@@ -23,10 +23,10 @@ import torch
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from parity import __version__
 from parity.atomic_write import write_atomic
-from parity.recording.values import RecordedOutcome, RecordedSpread, RecordingError, array_names
+from parity.recording.values import RecordedOutcome, RecordedSpread, RecordingError, array_references
 from parity.study import Study
+from parity.version import __version__
 
 __all__ = [
     "FORMAT", "About", "Case", "Conditions", "Declaration", "Entry", "Recording", "Source", "code_of", "run_name",
@@ -225,15 +225,20 @@ class Recording:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as opened:
                 return {name: opened[name] for name in opened.files}
-        except Exception as error:  # noqa: BLE001 - NumPy raises a dozen kinds for files that are none of its own
+        except Exception as error:  # NumPy raises a dozen kinds for files that are none of its own
             raise RecordingError(f"{self.path / name} cannot be read: {_one_line(error)}") from error
 
     def check(self, component: str) -> None:
         """Raise RecordingError if a recorded component's files are damaged, or name arrays that are not there."""
-        named = {name for case in self.cases(component) for name in array_names(msgspec.to_builtins(case))}
-        lost = sorted(named - set(self.arrays(component)))
-        if lost:
-            raise RecordingError(f"{self.path / component}.npz lacks the array {lost[0]}")
+        arrays = self.arrays(component)
+        for case in self.cases(component):
+            for kind, name in array_references(msgspec.to_builtins(case)):
+                if name not in arrays:
+                    raise RecordingError(f"{self.path / component}.npz cannot be read: it lacks the array {name}")
+                if kind == "tensor" and arrays[name].dtype.kind not in "biufc":
+                    raise RecordingError(
+                        f"{self.path / component}.npz cannot be read: {name} holds {arrays[name].dtype}, no numbers"
+                    )
 
     def _checked(self, name: str, component: str) -> bytes:
         try:
@@ -257,7 +262,7 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     """Return the versions of everything that numbers depend on, `packages` and the processor included."""
     return {
         "parity": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         **{name: metadata.version(name) for name in packages},
         "python": platform.python_version(),

@@ -35,8 +35,8 @@ from parity.execution import Outcome
 from parity.side import MissingComponent, Tree
 
 __all__ = [
-    "Arrays", "RecordedOutcome", "RecordedSpread", "RecordingError", "array_names", "decode", "encode", "fingerprint",
-    "task_digest",
+    "Arrays", "RecordedOutcome", "RecordedSpread", "RecordingError", "array_references", "decode", "encode",
+    "fingerprint", "task_digest",
 ]  # fmt: skip
 
 Keep = Callable[[NDArray[Any], str], str]
@@ -127,14 +127,14 @@ def decode(kept: Any, arrays: Mapping[str, NDArray[Any]], here: Any = None, plac
         raise RecordingError(f"{place} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def array_names(kept: Any) -> Iterator[str]:
-    """Return the names of the arrays that an encoded value refers to."""
+def array_references(kept: Any) -> Iterator[tuple[str, str]]:
+    """Return the arrays that an encoded value refers to: `tensor` or `array`, and the name."""
     items = kept.items() if isinstance(kept, dict) else enumerate(kept) if isinstance(kept, list) else ()
     for key, item in items:
         if key in ("tensor", "array") and isinstance(item, str):
-            yield item
+            yield key, item
         else:
-            yield from array_names(item)
+            yield from array_references(item)
 
 
 def fingerprint(value: Any) -> str:
@@ -222,7 +222,7 @@ class RecordedOutcome(Struct, frozen=True):
         """Return the outcome. Raises RecordingError for a value that cannot be read."""
         return Outcome(
             tree={name: decode(leaf, arrays, place=name) for name, leaf in self.tree.items()},
-            error=self.error and self.error.error(),
+            error=self.error.error() if self.error else None,
             draws=tuple(draw.draw(arrays) for draw in self.draws),
             generators=self.generators,
             mutated=tuple(self.mutated),

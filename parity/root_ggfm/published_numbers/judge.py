@@ -12,6 +12,7 @@ from torch import Tensor
 
 from parity.comparator import Runs, compare_leaf
 from parity.execution import Outcome, run
+from parity.judge import SPREAD_RUNS
 from parity.policy import Policy
 from parity.root_ggfm.published_numbers.calls import CALLS, prepare
 from parity.root_ggfm.published_numbers.folder import GoldenCase, GoldenFolder
@@ -19,9 +20,6 @@ from parity.side import MissingComponent, Side, Tree
 from parity.verdict import Judgement, LeafResult, Verdict
 
 __all__ = ["judge_case"]
-
-_SPREAD = 20
-"""As in `parity.judge`: enough runs that the largest error among them bounds what rounding does."""
 
 _EXACT = ("counts", "next_rand", "steps", "n_val", "val/*", "epoch*", "global_step", "lr")
 """What holds on every processor: indices, splits, batches and draws. Recorded candidates are gathered rows."""
@@ -89,7 +87,7 @@ class _Again:
     @cached_property
     def spread(self) -> list[Tree]:
         """On inputs and draws that rounding cannot tell from the recorded ones."""
-        return [run(self._yardstick, self._inputs, seed=self._seed, nudge=k).tree for k in range(_SPREAD)]
+        return [run(self._yardstick, self._inputs, seed=self._seed, nudge=k).tree for k in range(SPREAD_RUNS)]
 
 
 def _judge_rounding(name: str, recorded: Tensor, mine: Tensor, again: _Again, component: str) -> LeafResult:
