@@ -22,14 +22,14 @@ __all__ = ["SPREAD_RUNS", "compare_with_spread", "judge", "side_effects"]
 _HOPELESS64 = 1e4
 """Excess over the float64 tolerance that the reference's own float64 error is not asked to explain."""
 
-_SPREADS = ((4, 1e4), (20, 1e2))
-"""Runs of the reference on inputs and draws moved within one unit in the last place, when one run says too little about
-its own error: first a few, then enough that the largest of them bounds what rounding does (an error of a candidate
-that is twice the largest of 20 comes by chance less than once in 10,000). Each stage with the excess over the tolerance
-that it cannot turn into agreement."""
+SPREAD_RUNS = 20
+"""Runs of the reference on inputs and draws moved within one unit in the last place: enough that their largest error
+bounds what rounding does (an error of a candidate that is twice as large comes by chance less than once in 10,000)."""
 
-SPREAD_RUNS = _SPREADS[-1][0]
-"""The most runs that a comparison asks for to learn the reference's own error."""
+_SPREADS = ((4, 1e4), (SPREAD_RUNS, 1e2))
+"""Such runs when one says too little about the reference's own error: first a few, then enough. Each stage with the
+excess over the tolerance that it cannot turn into agreement."""
+
 
 _NO_CODE = "both sides are recorded numbers: other draws or other mathematics, that cannot be told without their code"
 

@@ -33,7 +33,7 @@ class Extra:
     def run(self, session: Session, tell: Callable[[Any], None]) -> Any:  # noqa: ARG002 - as a job of a worker
         """Return the value that the document holds under `kind`."""
         if self.kind == "stages":
-            from parity.root_ggfm.stages.session import stages_of
+            from parity.root_ggfm.stages.attribution import stages_of
 
             return stages_of(session)
         if self.kind == "distributions":
