@@ -100,7 +100,9 @@ class Session:
 
     def header(self) -> list[str]:
         """Return a few lines on what is compared."""
-        versions = "".join(f"{name} {metadata.version(name)}, " for name in ("numpy", *self.study.packages))
+        of_study = any(self.study.components.get(c.name) is not None for c in self.components)
+        packages = ("numpy", *(self.study.packages if of_study else ()))
+        versions = "".join(f"{name} {metadata.version(name)}, " for name in packages)
         every = {c.name for c in self.components} == set(self.study.components)
         names = "every component" if every else ", ".join(c.name for c in self.components)
         dtype = str(self.context.dtype).removeprefix("torch.")
