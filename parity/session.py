@@ -18,7 +18,7 @@ from parity.loading import load_side
 from parity.policy import Policy
 from parity.process.host import Limits
 from parity.process.hosted_side import HostedSide, limit_hosts
-from parity.recording.recorded_side import RecordedSide
+from parity.recording.side import RecordedSide
 from parity.search import EXAMPLES, Candidate
 from parity.side import Side
 from parity.study import Study, installed
