@@ -1,4 +1,4 @@
-"""Run one side once, isolated, and keep everything that is compared: values, errors, randomness, side effects."""
+"""Run one side once, isolated, and keep all that is compared: values, errors, randomness, side effects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from parity.component import Component
 from parity.draws import Draw, DrawMode, nudged
 from parity.policy import EPS32
-from parity.side import Side, Tree
+from parity.side import Side, Tree, capabilities
 
 __all__ = ["Outcome", "cast", "execute", "generators_kept", "run", "settings_kept"]
 
@@ -29,7 +29,7 @@ _PLAIN = (int, float, str, bytes, type(None))
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call did.
+    """Hold everything that one call did.
 
     `tree`: detached copies of the outputs (empty if it raised). `undetached`: outputs that still carried a graph.
     `aliases`: outputs that share memory with an input. `mutated`: inputs whose values changed, tasks included.
@@ -71,9 +71,9 @@ def cast(value: Any, *, dtype: torch.dtype | None = None, device: torch.device |
 def execute(component: Component, side: Side, inputs: Mapping[str, Any], **settings: Any) -> Outcome:
     """One run of a side, with the settings of `run`: here, or where a side with an `execute` of its own has it made
     (another process, a recording)."""
-    elsewhere: Callable[..., Outcome] | None = getattr(side, "execute", None)
-    if elsewhere is not None:
-        return elsewhere(component.name, inputs, **settings)
+    if capabilities(side).code != "here":
+        outcome: Outcome = side.execute(component.name, inputs, **settings)  # type: ignore[assignment]
+        return outcome
     return run(component.bind(side), inputs, **settings)
 
 

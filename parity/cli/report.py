@@ -13,12 +13,13 @@ from tqdm import tqdm
 from parity.atomic_write import write_atomic
 from parity.cli.check import end, jobs_of, judge_jobs, worked
 from parity.cli.options import add_session_options, add_worker_options, session_of
+from parity.compare import Comparison
 from parity.report.read import complete, read_report
 from parity.report.sections import collected, extras_for
 from parity.report.write import write_report
 from parity.results import document
 from parity.root_ggfm.runs.comparison import load_results
-from parity.root_ggfm.statistical_tests.settle import settle
+from parity.root_ggfm.statistical_tests.apply import apply_tests
 from parity.session import Session
 from parity.summary import as_expected, summary_lines
 
@@ -61,10 +62,10 @@ def report(options: argparse.Namespace) -> int:
 
     rows, whole = judge_jobs(session, jobs, options, keep)
     extras, lost = _extras(session, rows, options) if whole else ({}, [])
-    rows = settle(rows, extras.get("distributions", []), session.ledger)
+    rows = apply_tests(rows, extras.get("distributions", []), session.ledger)
     made = made_of(rows) | extras
     page = write_report(made | {"unfinished": [*made["unfinished"], *lost]}, folder, runs=runs)
-    code = end(rows, whole, jobs)
+    code = end(Comparison(session, rows), whole, len(jobs))
     for line in (*lost, *_causes(extras.get("stages", []))):
         print(line)
     print(f"report: {page}")

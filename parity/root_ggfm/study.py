@@ -69,7 +69,7 @@ STUDY = Study(
     adapters=("parity/root_ggfm/components/", "parity/root_ggfm/sides/", "parity/root_ggfm/checkouts/"),
     checks=Path(__file__).with_name("checks"),
     irrelevant=(
-        "parity/root_ggfm/published_numbers/",
+        "parity/root_ggfm/published_numbers.py",
         "parity/root_ggfm/plots/",
         "parity/root_ggfm/runs/",
         "parity/root_ggfm/claims/",
