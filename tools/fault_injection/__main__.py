@@ -12,9 +12,10 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.atomic_write import write_atomic
+from parity.diagnosis.settings import HEURISTICS
 from parity.root_ggfm.runs.run_spec import parse_seeds
 from parity.session import open_session
-from tools.fault_injection.campaign import Campaign, Results, Row, executed_lines, open_campaign
+from tools.fault_injection.campaign import Campaign, Results, Row, executed_lines, impact
 from tools.fault_injection.changes import Change, load, reviewed, sample_mutants
 from tools.fault_injection.report import changes_since, page, summary_lines
 from tools.fault_injection.stability import conditions, judge_conditions
@@ -51,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
         help="also tell if the diagnosis names the planted line (some 10 s each)",
     )  # fmt: skip
     parser.add_argument(
+        "--without", action="append", default=[], choices=HEURISTICS, metavar="HEURISTIC",
+        help="diagnose without this heuristic of parity.diagnosis.settings; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--time-limit", type=float, default=120.0, metavar="SECONDS", help="per component (default 120)"
     )
     parser.add_argument("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
@@ -71,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     results, earlier = Results(options.out), Results(options.against or options.out)
     given = {"task": options.task, "examples": options.examples}
     session = {"profiles": ("aligned",), **given}
-    campaign = open_campaign(session, time_limit=options.time_limit, diagnose=options.diagnose)
+    campaign = Campaign(session, impact(), options.time_limit, options.diagnose, tuple(sorted(set(options.without))))
     if options.page:
         return _write_page(options.page, results, campaign)
     rows: list[Row] = []

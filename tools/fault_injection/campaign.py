@@ -23,7 +23,7 @@ from parity.root_ggfm.components import REGISTRY
 from tools.fault_injection.changes import CONTROL, Change, source_folder
 from tools.fault_injection.worker import Diagnose, Judge, open_copy, open_tracer
 
-__all__ = ["FORMAT", "Campaign", "Impact", "Results", "Row", "executed_lines", "impact", "open_campaign"]
+__all__ = ["FORMAT", "Campaign", "Impact", "Results", "Row", "executed_lines", "impact"]
 
 FORMAT = "parity-faults/1"
 
@@ -141,12 +141,14 @@ class Campaign:
     """The conditions under which changes are tried; `options` are those of `parity.session.open_session`.
 
     `time_limit`: seconds for one component; one that takes longer counts as caught, as `parity check` would report it.
+    `without`: heuristics of the diagnosis that are turned off.
     """
 
     options: Mapping[str, Any]
     impact: Impact
     time_limit: float = 120.0
     diagnose: bool = False
+    without: tuple[str, ...] = ()
 
     def run(self, changes: Sequence[Change], seeds: Sequence[int], results: Results, jobs: int = 1) -> Iterator[Row]:
         """Yield the row of every change under every seed; first those that `results` has already.
@@ -190,7 +192,7 @@ class Campaign:
                 diagnosed = self.diagnose and shown is not None and change.what in _TO_CATCH
                 pointed, said = None, ""
                 if diagnosed and shown is not None and not error:
-                    pointed, said = _diagnosis(pool, shown, judged[shown]["params"])
+                    pointed, said = _diagnosis(pool, Diagnose(shown, judged[shown]["params"], self.without))
         result = judged[shown] if shown else {"verdict": "", "reason": ""}
         return {
             **{name: getattr(change, name) for name in ("what", "id", "kind", "file", "equivalent")},
@@ -207,6 +209,7 @@ class Campaign:
             "judged": {name: result["verdict"] for name, result in judged.items()},
             "used": {name: _rounded(result["used"]) for name, result in judged.items()},
             "diagnosed": diagnosed,
+            "without": list(self.without),
             "pointed": pointed,
             "said": said,
             "near": pointed is not None and _is_near(pointed, change),
@@ -226,7 +229,8 @@ class Campaign:
 
     def _is_incomplete(self, row: Row) -> bool:
         """True if nothing was judged, or if the row lacks a diagnosis that is asked for."""
-        undiagnosed = row["what"] in _TO_CATCH and row["outcome"] == "caught" and not row["diagnosed"]
+        diagnosed = row["diagnosed"] and row.get("without", []) == list(self.without)
+        undiagnosed = row["what"] in _TO_CATCH and row["outcome"] == "caught" and not diagnosed
         return bool(row["outcome"] == "error" or (self.diagnose and undiagnosed))
 
     def _judge(self, pool: Pool, change: Change, seed: int) -> tuple[dict[str, Any], str]:
@@ -256,16 +260,11 @@ class Campaign:
                 threads.shutdown(wait=False, cancel_futures=True)
 
 
-def open_campaign(options: Mapping[str, Any], *, time_limit: float = 120.0, diagnose: bool = False) -> Campaign:
-    """Return a campaign on today's sources."""
-    return Campaign(options, impact(), time_limit, diagnose)
-
-
-def _diagnosis(pool: Pool, component: str, params: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
+def _diagnosis(pool: Pool, job: Diagnose) -> tuple[dict[str, Any] | None, str]:
     """Return the line that the diagnosis names first, if any, and its sentence."""
-    if params is None:
+    if job.params is None:  # the component crashed or hung
         return None, ""
-    _, found = next(iter(pool.run([Diagnose(component, params)])))
+    _, found = next(iter(pool.run([job])))
     if isinstance(found, Failure):
         return None, f"it {found.reason}"
     location = found["look_at"]

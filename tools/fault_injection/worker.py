@@ -1,6 +1,6 @@
 """Runs in a process of its own: judges one copy of GGFM, or traces which of GGFM's lines run.
 
-The study is imported inside functions: it imports `ggfm`, which must come from the copy.
+Imports nothing of the study, which imports `ggfm`: that must come from the copy.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+import reference_root  # noqa: F401 - once, in the process from which workers are forked
 from parity.component import start_seed
 from parity.diagnosis.explain import explain
+from parity.diagnosis.location import line_coverage
+from parity.diagnosis.settings import without
 from parity.execution import run
 from parity.process.worker import Handler
 from parity.search import Candidate, explore
@@ -32,10 +34,14 @@ class Judge:
 
 @dataclass(frozen=True)
 class Diagnose:
-    """Explain why a component of the copy disagrees on the input that `params` describe."""
+    """Explain why a component of the copy disagrees on the input that `params` describe.
+
+    `without`: heuristics of the diagnosis that are turned off.
+    """
 
     component: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] | None
+    without: tuple[str, ...] = ()
 
 
 def open_copy(options: Mapping[str, Any], folder: str) -> Handler:
@@ -55,7 +61,8 @@ def open_copy(options: Mapping[str, Any], folder: str) -> Handler:
     def handle(job: Judge | Diagnose, tell: Callable[[Any], None]) -> Any:  # noqa: ARG001 - a handler's signature
         component = session.component(job.component)
         if isinstance(job, Diagnose):
-            return explain(component, job.params, session.reference, side, session.context)
+            with without(job.without):
+                return explain(component, job.params, session.reference, side, session.context)
         result = explore(
             component, session.reference, Candidate(side), session.context,
             examples=session.examples, search_seed=job.seed,
@@ -80,25 +87,17 @@ def open_tracer(options: Mapping[str, Any], folder: str) -> Handler:
     """
 
     def handle(job: object, tell: Callable[[Any], None]) -> dict[str, frozenset[int]]:  # noqa: ARG001 - as above
-        lines: dict[str, set[int]] = {}
-
-        def note(frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG001 - as `sys.settrace` calls it
-            file = frame.f_code.co_filename
-            if not file.startswith(f"{folder}/"):
-                return None
-            lines.setdefault(file.removeprefix(f"{folder}/"), set()).add(frame.f_lineno)
-            return note
-
-        sys.settrace(note)
-        try:
+        lines: dict[str, frozenset[int]] = {}
+        with line_coverage(lambda code: code.co_filename.startswith(f"{folder}/")) as covered:
             session = open_session(**options)
             side = session.candidate_in("aligned").side
             for component in session.components:
                 for params in component.examples:
                     inputs = component.build(params, session.context)
                     run(component.bind(side), inputs, seed=start_seed(params), device=session.context.device)
-        finally:
-            sys.settrace(None)
-        return {file: frozenset(numbers) for file, numbers in lines.items()}
+        for code, numbers in covered.items():
+            file = code.co_filename.removeprefix(f"{folder}/")
+            lines[file] = lines.get(file, frozenset()).union(numbers)
+        return lines
 
     return handle
