@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from parity.component import Component
 from parity.ledger import reaching
-from parity.process.pool import Failure
-from parity.process.worker import Handler
+from parity.process.pool import Failure, Handler
 from parity.report.sections import Extra
 from parity.results import plain_result
 from parity.root_ggfm.sides.loading import SIDES, load_side

@@ -13,8 +13,7 @@ import torch
 from parity.component import Component, Context
 from parity.component_selection import compared
 from parity.ledger import Entry, load
-from parity.process.host import Limits
-from parity.process.hosted_side import HostedSide, limit_hosts
+from parity.process.host import HostedSide, Limits, limit_hosts
 from parity.recording.recorded_side import RecordedSide
 from parity.root_ggfm.components import REGISTRY, component
 from parity.root_ggfm.sides.loading import PROFILES, SIDES, load_side, switches

@@ -11,11 +11,10 @@ from parity.diagnosis.operations import locate
 from parity.diagnosis.pointer import drawn_at, look_at
 from parity.diagnosis.points import plain_site
 from parity.judge import judge
-from parity.process.host import SideDied, SideTimedOut
-from parity.process.hosted_side import HostedSide
+from parity.process.host import HostedSide
 from parity.recording.recorded_side import RecordedSide
 from parity.root_ggfm.sides.loading import SIDES
-from parity.side import Side
+from parity.side import Side, SideDied, SideTimedOut
 from parity.verdict import Judgement, Verdict
 
 if TYPE_CHECKING:
@@ -105,7 +104,8 @@ def _in_host(
     if in_tree and isinstance(hosted, HostedSide):
         made, lost = _attempt(
             "neither draws nor operations could be traced",
-            hosted.explain, component.name, params, other, ctx, is_reference=hosted is reference, seconds=seconds,
+            hosted.explain, f"{__name__}:explain", component.name, params, other, ctx,
+            is_reference=hosted is reference, seconds=seconds,
         )  # fmt: skip
         if made is not None:
             return dict(made)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.process.worker import Handler
+from parity.process.pool import Handler
 from parity.recording.provenance import code_of, source_state, versions
 from parity.recording.record import record_component
 from parity.recording.recording import Recording

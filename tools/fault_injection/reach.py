@@ -15,8 +15,7 @@ from parity.change_impact.references import Reference, Sources
 from parity.change_impact.selection import component_files, selection_of
 from parity.component import start_seed
 from parity.execution import run
-from parity.process.pool import Failure, Pool
-from parity.process.worker import Handler
+from parity.process.pool import Failure, Handler, Pool
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.sides.loading import load_side
 from parity.session import open_session

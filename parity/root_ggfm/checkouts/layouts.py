@@ -12,6 +12,7 @@ from parity.root_ggfm.checkouts.ggfm import GgfmCheckout
 from parity.root_ggfm.checkouts.imports import StandIns
 from parity.root_ggfm.checkouts.retired import bridge_numpy, bridge_plateau
 from parity.root_ggfm.checkouts.root import RootCheckout
+from parity.study import NoCheckout
 
 __all__ = ["LAYOUTS", "NoCheckout", "check_folder", "load_checkout", "with_layout"]
 
@@ -22,10 +23,6 @@ LAYOUTS = {
 """Of each layout the files by which it is known: one of them is enough, since a commit may lack some."""
 
 _ADAPTERS: dict[str, type[CheckoutSide]] = {"root": RootCheckout, "ggfm": GgfmCheckout}
-
-
-class NoCheckout(ValueError):
-    """A path that holds no such checkout, or one that Python cannot read."""
 
 
 def check_folder(specifier: str) -> tuple[str, Path]:
