@@ -13,7 +13,7 @@ from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
 from parity.pytest_plugin import ParityReporter
 from parity.report.sections import Extra
-from parity.root_ggfm.sides.loading import PROFILES
+from parity.root_ggfm.profiles import PROFILES
 from parity.root_ggfm.statistical_tests.judge import differences_by_design
 from parity.session import Session, open_session
 

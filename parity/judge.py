@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from parity.comparator import Runs, compare_trees
-from parity.component import start_seed
+from parity.component import Component, Context, start_seed
 from parity.draws import describe_draws, handovers
 from parity.execution import Outcome
 from parity.execution import execute as run_side
 from parity.policy import EPS64, Policy
-from parity.recording.recorded_side import RecordedSide
-from parity.side import MissingComponent, Side, SideLost, Tree
+from parity.side import MissingComponent, Side, SideLost, Tree, capabilities
 from parity.verdict import Judgement, LeafResult, Verdict
-
-if TYPE_CHECKING:
-    from parity.component import Component, Context
 
 __all__ = ["compare_with_spread", "judge", "side_effects"]
 
@@ -81,7 +77,7 @@ def judge(
             return verdict(Verdict.MISSING, str(outcome.error) or f"{name} has no {component.name}")
     for left, right in ((ref32, cand32), (ref64, cand64)):
         if left.error or right.error or component.refused(params):
-            unchecked = getattr(candidate, "is_unchecked", False)
+            unchecked = not capabilities(candidate).checks_inputs
             return verdict(*_judge_errors(left, right, component.refused(params), unchecked))
 
     runs = Runs(ref32.tree, cand32.tree, ref64.tree, cand64.tree)
@@ -106,12 +102,12 @@ def judge(
         draws = {"draws_reference": describe_draws(ref32.draws), "draws_candidate": describe_draws(cand32.draws)}
         if moved or _drawn(ref32) != _drawn(cand32):
             ref64, cand64 = (execute(side, torch.float64, record=True) for side in (reference, candidate))
-            forced = reference if isinstance(candidate, RecordedSide) else candidate  # numbers cannot draw again
+            forced = reference if capabilities(candidate).code == "none" else candidate  # numbers cannot draw again
             drawn = (reference, ref32, ref64), (candidate, cand32, cand64)
             same = agree or _agrees_with_equal_draws(execute, low, component, *drawn, forced)
             if same and not effects:
                 return verdict(Verdict.RANDOMNESS, _parting(ref32, cand32), leaves, **draws)
-            if not same and isinstance(forced, RecordedSide):
+            if not same and capabilities(forced).code == "none":
                 draws["notes"] = (_NO_CODE,)
     if effects:
         return verdict(Verdict.DIVERGENT, f"side effect: {effects}", leaves, **draws)

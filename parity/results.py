@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from parity import __version__
 from parity.component import Component
 from parity.policy import EPS32, EPS64
 from parity.root_ggfm.components import REGISTRY
 from parity.search import ComponentResult, reproduce_line
 from parity.session import Session
 from parity.verdict import Judgement, Verdict
+from parity.version import __version__
 
 __all__ = ["FORMAT", "document", "plain_result"]
 

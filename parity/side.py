@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -36,7 +37,7 @@ class Side(Protocol):
     name: str
     version: str
 
-    def __getattr__(self, component: str, /) -> Any:
+    def __getattr__(self, component: str, /) -> Callable[..., Tree]:
         """The callable of a component; AttributeError where the side lacks it."""
 
 

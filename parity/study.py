@@ -83,7 +83,8 @@ def _no_commands(actions: Any) -> None:
 class Study:
     """All that a study hands to the engine.
 
-    `components` in the order of the pipeline. `reference`, `candidate`: the implementations compared by default.
+    `components` in the order of the pipeline. `reference`, `candidate`: the implementations compared by default;
+    `labels`: what people call the two.
     `ledger`: the file of known differences; `ledger_profile`: the profile in which their pinned inputs are judged.
     `load_task(name)`: a task and a note on it. `plots`: by component, `(session, profile) -> plots`. `sections`: of the
     report. `commands(actions)`: adds commands of the study's own. `packages`: shown with their versions. `code`:
@@ -96,6 +97,7 @@ class Study:
     implementations: Mapping[str, Implementation] = field(default_factory=dict)
     reference: str = ""
     candidate: str = ""
+    labels: tuple[str, str] = ("reference", "candidate")
     ledger: Path | None = None
     ledger_profile: str = ""
     load_task: Callable[[str], tuple[Any, str]] = _no_task

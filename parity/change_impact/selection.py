@@ -13,9 +13,10 @@ import parity
 from parity.change_impact.git import changed_files
 from parity.change_impact.references import Reference, Sources
 from parity.component import Component
+from parity.loading import load_side
 from parity.root_ggfm import components as declarations
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import SIDES, load_side
+from parity.root_ggfm.profiles import SIDES
 
 __all__ = ["Selection", "component_files", "select", "selection_of"]
 

@@ -9,7 +9,14 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.change_impact.selection import select
-from parity.cli.options import case_of, session_of, session_options
+from parity.cli.options import (
+    add_session_options,
+    add_switch_option,
+    add_worker_options,
+    case_of,
+    session_of,
+    session_options,
+)
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
 from parity.report.sections import Extra
@@ -17,12 +24,22 @@ from parity.session import Session
 from parity.summary import as_expected, output_lines, summary_lines
 from parity.verdict import Verdict
 
-__all__ = ["INTERRUPTED", "check", "end", "jobs_of", "judge_jobs", "worked"]
+__all__ = ["INTERRUPTED", "add_parser", "check", "end", "jobs_of", "judge_jobs", "worked"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 Row = dict[str, Any]
+
+
+def add_parser(actions: Any) -> None:
+    """Declare the command."""
+    parser = actions.add_parser("check", help="compare component by component; a table of verdicts")
+    add_session_options(parser)
+    add_worker_options(parser)
+    parser.add_argument("--case", metavar="JSON", help="judge this one input of one component, as a failure printed it")
+    add_switch_option(parser)
+    parser.set_defaults(run=check)
 
 
 def check(options: argparse.Namespace) -> int:

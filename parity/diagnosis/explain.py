@@ -13,7 +13,7 @@ from parity.diagnosis.points import plain_site
 from parity.judge import judge
 from parity.process.host import HostedSide
 from parity.recording.recorded_side import RecordedSide
-from parity.root_ggfm.sides.loading import SIDES
+from parity.root_ggfm.profiles import SIDES
 from parity.side import Side, SideDied, SideTimedOut
 from parity.verdict import Judgement, Verdict
 

@@ -93,8 +93,6 @@ class HostedSide:
     capabilities = Capabilities("elsewhere", checks_inputs=False)
     """A checkout validates no input."""
 
-    is_unchecked = True
-
     def __init__(self, host: Host) -> None:
         self.host = host
         self.layout = host.specifier.partition(":")[0]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from ggfm.switches import Switches
 from ggfm.switches import profile as ggfm_profile
 from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.profiles import LEDGER, PROFILES, switches
 from parity.root_ggfm.sides.ggfm import GgfmSide
 from parity.root_ggfm.sides.root import RootSide
 from parity.root_ggfm.tasks.catalogue import load_task
@@ -26,16 +25,12 @@ def _ggfm(profile: str, on: Sequence[str], off: Sequence[str]) -> Side:
     return GgfmSide(ggfm_profile(profile).having({**dict.fromkeys(on, True), **dict.fromkeys(off, False)}))
 
 
-def _switches(profile: str | None) -> tuple[str, ...]:
-    return Switches.names() if profile is None else ggfm_profile(profile).on
-
-
 def _commands(actions: Any) -> None:
     # Start-up time: workers and hosts load the study, but none of its commands.
-    from parity.root_ggfm.cli import claims, distribution, run, stages
+    from parity.root_ggfm.cli import claims, data, distribution, golden, run, stages
 
     run.add_parsers(actions)
-    for command in (stages, distribution, claims):
+    for command in (stages, distribution, claims, data, golden):
         command.add_parser(actions)
 
 
@@ -44,11 +39,12 @@ STUDY = Study(
     components=REGISTRY,
     implementations={
         "reference_root": Implementation(load=_root),
-        "ggfm": Implementation(load=_ggfm, profiles=("aligned", "described"), switches=_switches),
+        "ggfm": Implementation(load=_ggfm, profiles=PROFILES, switches=switches),
     },
     reference="reference_root",
     candidate="ggfm",
-    ledger=Path(__file__).with_name("known_differences.toml"),
+    labels=("ROOT", "GGFM"),
+    ledger=LEDGER,
     ledger_profile="described",
     load_task=load_task,
     layouts={

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from parity.component import Context
+from parity.loading import load_side
 from parity.root_ggfm.checkouts.calls import as_many, called, default_of, those_taken
 from parity.root_ggfm.checkouts.commit import commit_of
 from parity.root_ggfm.checkouts.config import runner_config
@@ -24,7 +25,6 @@ from parity.root_ggfm.checkouts.settings import other_settings
 from parity.root_ggfm.checkouts.statistics import put_statistic, statistic
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.side import MissingComponent
 from tests.parity.checkouts import write

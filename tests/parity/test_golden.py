@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from parity.loading import load_side
 from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
 from parity.root_ggfm.published_numbers.judge import judge_case
-from parity.root_ggfm.sides.loading import load_side
 from parity.verdict import Verdict
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -17,10 +17,10 @@ from parity.diagnosis.explain import explain
 from parity.execution import execute
 from parity.judge import judge
 from parity.ledger import load
+from parity.loading import load_side
 from parity.process.host import Host, HostedSide, Limits
 from parity.root_ggfm.checkouts.layouts import with_layout
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.search import Candidate, judge_explained
 from parity.session import open_session

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from parity.loading import load_side
 from parity.root_ggfm.runs.fits import check_fits, check_task_name
 from parity.root_ggfm.runs.request import prepare
 from parity.root_ggfm.runs.settings import entries, merged, parse_seeds, parse_settings, plain, seeds_in_words
 from parity.root_ggfm.runs.sizes import DESK, size_config
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic8, synthetic_continuous
@@ -169,7 +169,7 @@ def test_a_configuration_that_lacks_something_is_refused_with_its_file(tmp_path)
         ({"side": "root", "size": "huge"}, "size 'huge' is unknown; allowed are desk, published"),
         ({"side": "root", "config": "/nowhere/a.yaml"}, "/nowhere/a.yaml"),
         ({"side": "root", "dtype": "float16"}, "--dtype 'float16' is unknown; allowed are float32, float64"),
-        ({"side": "root", "threads": 0}, "--threads must be at least 1, got 0"),
+        ({"side": "root", "threads": 0}, "--threads must be from 1 to 256, got 0"),
         ({"side": "root", "device": "abacus"}, "--device 'abacus' cannot be used here"),
         ({"side": "root", "device": "meta"}, "--device 'meta' cannot be used here"),
         ({"side": "root", "task": "TFBind9"}, "TFBind9"),

@@ -13,8 +13,8 @@ from parity.change_impact.selection import component_files, selection_of
 from parity.component import Context, start_seed
 from parity.execution import run
 from parity.jobs import open_judge  # noqa: F401 - everything that judges is loaded
+from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.synthetic import synthetic8
 
 ROOT = Path(__file__).parents[2]

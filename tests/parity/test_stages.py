@@ -9,9 +9,9 @@ from parity.cli.main import main
 from parity.comparator import same_bits
 from parity.component import Context
 from parity.execution import run
+from parity.loading import load_side
 from parity.results import document
 from parity.root_ggfm.sides.ggfm import GgfmSide
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.stages.chain import follow
 from parity.root_ggfm.stages.generators import Generators
 from parity.root_ggfm.stages.session import judge_session, judge_stages, reference_run

@@ -17,7 +17,7 @@ from parity.root_ggfm.checkouts.commit import commit_of
 from parity.root_ggfm.checkouts.precision import precision
 from parity.root_ggfm.checkouts.watch import loss_of
 from parity.root_ggfm.contract import Bridge
-from parity.side import MissingComponent, Tree
+from parity.side import Capabilities, MissingComponent, Tree
 
 __all__ = ["BRIDGE_NAMES", "CheckoutSide", "is_of_folder", "is_within", "no_initial_draws"]
 
@@ -35,7 +35,7 @@ class CheckoutSide:
     `modules`: those of the layout that the adapter uses; without the `optional` ones it has a use, too.
     """
 
-    is_unchecked = True
+    capabilities = Capabilities(checks_inputs=False)
     """Published code checks no input: how it fails on one says nothing."""
 
     layout: str

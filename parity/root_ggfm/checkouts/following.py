@@ -15,7 +15,7 @@ from parity.root_ggfm.checkouts.short import UNFITTED
 from parity.root_ggfm.checkouts.watch import loss_of, python_generator_kept
 from parity.root_ggfm.contract import Pairs, Step
 from parity.root_ggfm.sides.root_pairs import ENDS, nested
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.root_ggfm.training_trace import Timeline
 from parity.side import MissingComponent, Tree
 

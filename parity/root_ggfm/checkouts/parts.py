@@ -15,8 +15,7 @@ from parity.root_ggfm.checkouts.runner import Call
 from parity.root_ggfm.checkouts.short import UNFITTED, few_pairs, no_loss, short_config, short_run, unscored
 from parity.root_ggfm.checkouts.statistics import statistic
 from parity.root_ggfm.checkouts.watch import Enough, generators_kept, put
-from parity.root_ggfm.tasks.array_task import ArrayTask
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import ArrayTask, Task
 from parity.side import Tree
 
 __all__ = ["CheckoutParts"]

@@ -24,8 +24,7 @@ from parity.root_ggfm.checkouts.short import (
 from parity.root_ggfm.checkouts.statistics import put_statistic
 from parity.root_ggfm.checkouts.watch import Enough, as_number, generators_kept, put
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_range
-from parity.root_ggfm.tasks.array_task import ArrayTask
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import ArrayTask, Task
 from parity.side import MissingComponent, Tree
 
 __all__ = ["CheckoutScoring"]

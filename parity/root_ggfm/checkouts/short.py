@@ -12,7 +12,7 @@ import torch
 from parity.root_ggfm.checkouts.bridge import CheckoutSide
 from parity.root_ggfm.checkouts.runner import Call, Driver, Replacement
 from parity.root_ggfm.sides.root_config import published_config
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import MissingComponent
 
 __all__ = ["NO_LOG", "UNFITTED", "few_pairs", "in_test_form", "no_loss", "short_config", "short_run", "unscored"]

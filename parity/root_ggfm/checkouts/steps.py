@@ -14,7 +14,7 @@ from parity.root_ggfm.checkouts.runner import Call
 from parity.root_ggfm.checkouts.short import NO_LOG, few_pairs, no_loss, short_config, short_run
 from parity.root_ggfm.checkouts.watch import Enough, generators_kept, loss_of
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.tasks.array_task import ArrayTask
+from parity.root_ggfm.tasks.task import ArrayTask
 from parity.side import MissingComponent, Tree
 
 __all__ = ["CheckoutSteps"]

@@ -13,7 +13,7 @@ from parity.root_ggfm.checkouts.loader import Heard
 from parity.root_ggfm.checkouts.runner import Call, Driver
 from parity.root_ggfm.checkouts.short import in_test_form
 from parity.root_ggfm.checkouts.watch import as_number, loss_of, python_generator_kept
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import MissingComponent, Tree
 
 __all__ = ["CheckoutTraining"]

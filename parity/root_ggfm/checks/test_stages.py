@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from parity.ledger import Entry
-from parity.root_ggfm.sides.loading import load_side
+from parity.loading import load_side
 from parity.root_ggfm.stages.judging import ReferenceRun
 from parity.root_ggfm.stages.session import judge_stages, reference_run, stages_of
 from parity.session import Session

@@ -10,13 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from parity.root_ggfm.profiles import PROFILES
 from parity.root_ggfm.runs.comparison import compare
 from parity.root_ggfm.runs.request import SIDES, prepare
 from parity.root_ggfm.runs.run import run_seeds, summary_line, summary_of
 from parity.root_ggfm.runs.settings import parse_seeds
 from parity.root_ggfm.runs.sizes import SIZES
 from parity.root_ggfm.runs.table import load_results, rows, text
-from parity.root_ggfm.sides.loading import PROFILES
 from parity.torch_options import DTYPES
 
 __all__ = ["add_parsers", "run", "runs"]

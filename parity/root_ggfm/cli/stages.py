@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from parity.cli.options import session_options
-from parity.root_ggfm.sides.loading import PROFILES, SIDES
+from parity.root_ggfm.profiles import PROFILES, SIDES
 from parity.root_ggfm.stages.session import StageReport, judge_session, reference_run
 from parity.root_ggfm.stages.standing import sentence
 from parity.root_ggfm.stages.table import STAGES

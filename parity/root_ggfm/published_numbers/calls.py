@@ -11,7 +11,7 @@ from torch import Tensor
 
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.published_numbers.folder import GoldenCase, GoldenFolder
-from parity.root_ggfm.tasks.array_task import ArrayTask
+from parity.root_ggfm.tasks.task import ArrayTask
 from parity.side import Side, Tree
 
 __all__ = ["CALLS", "prepare"]

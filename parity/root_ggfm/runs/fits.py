@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from parity.root_ggfm.tasks.constants import CONSTANTS
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import CONSTANTS, Task
 
 __all__ = ["check_fits", "check_task_name"]
 

@@ -9,7 +9,7 @@ from parity.report.plot import Panel, Plot, panel, plot, series
 from parity.root_ggfm.runs.comparison import conditions_key
 from parity.root_ggfm.runs.curve import smoothed, validations
 from parity.root_ggfm.runs.result import PERCENTILES
-from parity.root_ggfm.tasks.constants import CONSTANTS
+from parity.root_ggfm.tasks.task import CONSTANTS
 
 __all__ = ["run_plots"]
 

@@ -11,14 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from parity.loading import load_side
 from parity.root_ggfm.contract import Trainable
+from parity.root_ggfm.profiles import PROFILES
 from parity.root_ggfm.runs.fits import check_fits, check_task_name
 from parity.root_ggfm.runs.settings import digest, merged, parse_settings, plain
 from parity.root_ggfm.runs.sizes import size_config
-from parity.root_ggfm.sides.loading import PROFILES, load_side
 from parity.root_ggfm.sides.root_config import read_config_file
 from parity.root_ggfm.tasks.catalogue import load_task
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.torch_options import DTYPES, usable_device
 
 __all__ = ["SIDES", "Request", "RunSide", "prepare"]

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity import __version__
 from parity.root_ggfm.contract import Training
 from parity.root_ggfm.runs.folder import REMEDY, RESULT, read_document
 from parity.root_ggfm.runs.request import Request, data_digest
-from parity.root_ggfm.tasks.constants import constants
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task, constants
 from parity.side import Tree
+from parity.version import __version__
 
 __all__ = ["PERCENTILES", "best_offline", "progress_of", "read_result", "result_of", "val_means"]
 

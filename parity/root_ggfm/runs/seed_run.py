@@ -16,7 +16,7 @@ from parity.root_ggfm.contract import Step, Training
 from parity.root_ggfm.runs.folder import PROGRESS, REMEDY, RESULT, SeedFolder, read_document, write_document
 from parity.root_ggfm.runs.request import Request
 from parity.root_ggfm.runs.result import progress_of, read_result, result_of, val_means
-from parity.root_ggfm.tasks.array_task import NonFinite
+from parity.root_ggfm.tasks.task import NonFinite
 from parity.side import Tree
 
 __all__ = ["run_seed"]

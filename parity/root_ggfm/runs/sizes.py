@@ -8,8 +8,8 @@ from typing import Any
 
 from parity.root_ggfm.runs.settings import entries, merged
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
-from parity.root_ggfm.tasks.interface import Task
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE
+from parity.root_ggfm.tasks.task import Task
 from parity.root_ggfm.tasks.tfbind8 import NAME as TFBIND8
 
 __all__ = ["DESK", "SIZES", "Override", "design_dimension", "size_config"]

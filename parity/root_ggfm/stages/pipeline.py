@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from parity.root_ggfm.contract import Bridge, Pairs
-from parity.root_ggfm.tasks.constants import constants
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task, constants
 from parity.side import Tree
 
 __all__ = ["Perform", "play"]
