@@ -89,7 +89,8 @@ class Study:
     `load_task(name)`: a task and a note on it. `plots`: by component, `(session, profile) -> plots`. `sections`: of the
     report. `commands(actions)`: adds commands of the study's own. `packages`: shown with their versions. `code`:
     packages that are a side's own code, though installed. `adapters`: folders, from the package on, whose code
-    translates for a side. `irrelevant`: paths, by their beginning, on which no verdict depends.
+    translates for a side. `irrelevant`: paths, by their beginning, on which no verdict depends. `checks`: the folder of
+    its pytest checks.
     """
 
     name: str = ""
@@ -109,6 +110,7 @@ class Study:
     code: tuple[str, ...] = ()
     adapters: tuple[str, ...] = ()
     irrelevant: tuple[str, ...] = ()
+    checks: Path | None = None
 
     @property
     def profiles(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from parity.report.read import complete, read_report
 from parity.report.sections import collected, extras_for
 from parity.report.write import write_report
 from parity.results import document
-from parity.root_ggfm.runs.table import load_results
+from parity.root_ggfm.runs.comparison import load_results
 from parity.root_ggfm.statistical_tests.settle import settle
 from parity.session import Session
 from parity.summary import as_expected, summary_lines

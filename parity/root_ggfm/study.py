@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ggfm.switches import profile as ggfm_profile
@@ -66,6 +67,7 @@ STUDY = Study(
     packages=("gpytorch",),
     code=("reference_root", "ggfm"),
     adapters=("parity/root_ggfm/components/", "parity/root_ggfm/sides/", "parity/root_ggfm/checkouts/"),
+    checks=Path(__file__).with_name("checks"),
     irrelevant=(
         "parity/root_ggfm/published_numbers/",
         "parity/root_ggfm/plots/",

@@ -39,7 +39,7 @@ _ENOUGH = 4000
 class Bench:
     """Both implementations under one task. Everything is seeded: the same bench gives the same numbers.
 
-    `runs`: results of whole runs as `parity.root_ggfm.runs.table.load_results` reads them. `options` are put at the end of every
+    `runs`: results of whole runs as `parity.root_ggfm.runs.comparison.load_results` reads them. `options` are put at the end of every
     command that is shown, such as ` --task Synthetic8-v0`.
     """
 

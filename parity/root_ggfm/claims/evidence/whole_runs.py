@@ -15,7 +15,7 @@ from parity.root_ggfm.claims.words import VERDICTS_ZH, judged, listed
 from parity.root_ggfm.components import component
 from parity.root_ggfm.profiles import switches
 from parity.root_ggfm.runs.comparison import Comparison, Standing, compare
-from parity.root_ggfm.runs.result import PERCENTILES
+from parity.root_ggfm.runs.run_spec import PERCENTILES
 from parity.verdict import Verdict
 
 __all__ = ["ADVISED", "SUSPECTS", "advice", "advice_suffices", "cost", "cost_of_average", "large_gap", "own_pipeline"]
