@@ -39,8 +39,6 @@ STILL_NAME_THE_STUDY = {
     "parity/jobs.py",
     "parity/ledger.py",
     "parity/process/host.py",
-    "parity/process/hosted.py",
-    "parity/process/hosted_side.py",
     "parity/pytest_plugin.py",
     "parity/recording/__init__.py",
     "parity/recording/provenance.py",

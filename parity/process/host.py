@@ -88,7 +88,7 @@ def _hosted(specifier: str, limits: Limits) -> HostedSide:
 
 
 class HostedSide:
-    """The code behind a `Host`. `layout`: of the checkout. `notes`: what its adapter had to bridge, a line each."""
+    """The code behind a `Host`. `layout`: of the checkout. `notes`: what its adapter had to adapt, a line each."""
 
     capabilities = Capabilities("elsewhere", checks_inputs=False)
     """A checkout validates no input."""

@@ -25,6 +25,7 @@ from parity.root_ggfm.tasks.catalogue import load_task
 from parity.search import Candidate, judge_explained
 from parity.session import open_session
 from parity.side import MissingComponent, SideDied, SideTimedOut
+from parity.study import installed
 from parity.verdict import Verdict
 from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, published_ggfm, root_checkout, write
 
@@ -300,7 +301,7 @@ def _wait(condition, seconds=120.0):
 
 def test_a_known_difference_of_a_ggfm_checkout_is_named_and_another_one_is_not(tmp_path):
     component = REGISTRY["predict_x0"]
-    ledger = load(components=REGISTRY)
+    ledger = load(installed().ledger, components=REGISTRY)
     params = {**component.examples[0], **ledger["noise_eps"].example}
     reference = load_side("reference_root")
     for folder, planted, names in (("a", "", ("noise_eps",)), ("b", " + 1e-3", ())):
