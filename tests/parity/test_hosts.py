@@ -19,7 +19,7 @@ from parity.judge import judge
 from parity.ledger import load
 from parity.process.host import Host, Limits, SideDied, SideTimedOut
 from parity.process.hosted_side import HostedSide
-from parity.root_ggfm.checkouts.layouts import with_layout
+from parity.root_ggfm.checkouts.loading import with_layout
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.catalogue import load_task

@@ -38,7 +38,7 @@ def load_side(name: str, profile: str = "aligned", *, on: Iterable[str] = (), of
         return cast("Side", RecordedSide(Path(name.removeprefix("golden:"))))
     if name.startswith(("root:", "ggfm:")) or Path(name).is_dir():
         from parity.process.hosted_side import load_hosted
-        from parity.root_ggfm.checkouts.layouts import with_layout
+        from parity.root_ggfm.checkouts.loading import with_layout
 
         return cast("Side", load_hosted(with_layout(name)))
     if name.endswith(".py") or ".py:" in name:
