@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.cases import CASES, build
-from parity.root_ggfm.sides.loading import load_side
+from parity.loading import load_side
 
 __all__: list[str] = []
 

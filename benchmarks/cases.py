@@ -14,7 +14,7 @@ from ggfm.pairs import Pairs
 from ggfm.switches import Switches
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.sides.root_config import published_config
-from parity.root_ggfm.tasks.array_task import ArrayTask
+from parity.root_ggfm.tasks.task import ArrayTask
 from parity.side import Side
 
 __all__ = ["CASES", "build"]

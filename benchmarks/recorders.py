@@ -20,8 +20,8 @@ from parity.component import Context
 from parity.diagnosis.draw_record import DrawLog, recorded
 from parity.diagnosis.trace import Trace, traced
 from parity.execution import run
+from parity.loading import load_side
 from parity.root_ggfm.components import component
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.catalogue import load_task
 
 __all__ = ["calls", "measure"]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from parity.component import Component
 from parity.execution import settings_kept
-from parity.root_ggfm.components import REGISTRY
+from parity.functions import FunctionSide
 from parity.side import Tree
 
 __all__ = ["OwnSide", "declared_in", "load_own", "nearest"]
@@ -72,16 +72,16 @@ class OwnSide:
         return method if name in _ALSO else _named(method, f"{self.name}.{name}")
 
 
-def load_own(specifier: str) -> OwnSide:
+def load_own(specifier: str, known: Mapping[str, Component]) -> OwnSide | FunctionSide:
     """The side that `FILE.py:NAME` names, NAME being a class that takes no arguments, or an object; `FILE.py` alone is
-    the module with its functions.
+    the module with its functions. `known`: the study's components, under whose names it may declare none.
 
     Raises ValueError for a file that is not there or cannot be loaded, a name that it lacks, and a component that is
     declared wrongly or twice.
     """
     path, named, name = _split(specifier)
     module = _load(path)
-    declared = declared_in(module, path)
+    declared = declared_in(module, path, known)
     if not named:
         return OwnSide(specifier, module, declared)
     there = [n for n, value in vars(module).items() if not n.startswith("_") and not isinstance(value, ModuleType)]
@@ -89,7 +89,7 @@ def load_own(specifier: str) -> OwnSide:
         raise ValueError(f"{path} has no {name!r}{nearest(name, there)}; it has {', '.join(there) or 'nothing'}")
     holder = getattr(module, name)
     if inspect.isfunction(holder):
-        raise ValueError(f"{specifier} is a function; name a class, or {path} alone for the functions of the file")
+        return FunctionSide(holder, f"{path.name}:{name}", getattr(module, "inputs", None))
     if inspect.isclass(holder):
         try:
             holder = holder()
@@ -98,7 +98,7 @@ def load_own(specifier: str) -> OwnSide:
     return OwnSide(specifier, holder, declared)
 
 
-def declared_in(module: ModuleType, path: Path) -> dict[str, Component]:
+def declared_in(module: ModuleType, path: Path, known: Mapping[str, Component]) -> dict[str, Component]:
     """The components that a file declares: every `Component` among its names, or in a list or tuple there."""
     found: dict[str, Component] = {}
     for value in vars(module).values():
@@ -107,7 +107,7 @@ def declared_in(module: ModuleType, path: Path) -> dict[str, Component]:
                 continue
             if component.name in found:
                 raise ValueError(f"{path} declares the component {component.name!r} twice")
-            if component.name in REGISTRY:
+            if component.name in known:
                 raise ValueError(f"{path} declares the component {component.name!r}, which parity has already")
             if not component.name.isidentifier() or component.name in _ALSO:
                 raise ValueError(f"{path} declares a component named {component.name!r}: it must be a method's name")

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from parity.comparator import Runs
 from parity.policy import Policy
-from parity.root_ggfm.tasks.interface import Task
 from parity.side import MissingComponent, Side, Tree
 
 __all__ = ["Component", "Context", "Params", "gaussian", "start_seed"]
@@ -23,13 +22,13 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Context:
-    """What a session fixes for all inputs: the task whose designs are used, the device and the precision.
+    """Hold what a session fixes for all inputs: the task whose data inputs are made of, device and precision.
 
     In float32, the precision as published, results are judged against float64 ones. In float64 only the mathematics
     is judged.
     """
 
-    task: Task
+    task: Any = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
@@ -43,11 +42,11 @@ def start_seed(params: Params) -> int:
     return int(params.get("seed", 0)) + 1_000_003
 
 
-def _never(params: Params) -> bool:
+def _never(params: Params) -> bool:  # noqa: ARG001 - no input is refused
     return False
 
 
-def _no_flips(params: Params, runs: Runs) -> str | None:
+def _no_flips(params: Params, runs: Runs) -> str | None:  # noqa: ARG001 - no choice is discrete
     return None
 
 
@@ -82,7 +81,7 @@ class Component:
             return self.call(side)
         method: Callable[..., Tree] | None = getattr(side, self.name, None)
 
-        def missing(**inputs: Any) -> Tree:
+        def missing(**inputs: Any) -> Tree:  # noqa: ARG001 - whatever the inputs
             raise MissingComponent(f"{side.name} has no {self.name}")
 
         return method or missing

@@ -1,32 +1,34 @@
-"""Which components a session compares, given the two sides: all of parity's, or those that the sides have."""
+"""Choose the components that a session compares, given the two sides: the study's, or those that the sides have."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parity.adapter_file import OwnSide, nearest
 from parity.component import Component
+from parity.functions import ObjectSide
 from parity.recording.recorded_side import RecordedSide
-from parity.root_ggfm.components import REGISTRY, component
 from parity.side import Side
 
-__all__ = ["Compared", "compared"]
+__all__ = ["Selected", "select_components"]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """The components, in the order of the pipeline, and what is to be said about the choice, a line each."""
+class Selected:
+    """The components, in the order of the pipeline, and remarks on the choice, a line each."""
 
     components: tuple[Component, ...]
     notes: tuple[str, ...] = ()
 
 
-def compared(names: Sequence[str], reference: Side, candidate: Side) -> Compared:
-    """The components `names`; without names those that make sense for the two sides.
+def select_components(
+    names: Sequence[str], reference: Side, candidate: Side, registry: Mapping[str, Component]
+) -> Selected:
+    """Return the components `names`; without names those that make sense for the two sides.
 
     Of an adapter file that is what it declares and what both sides have; of a recording what was to be recorded; else
-    every component of parity. Of a recording the inputs are the recorded ones.
+    every component of the registry. Of a recording the inputs are the recorded ones.
 
     Raises ValueError for a name that is no component, a method of a file that is none, and a component that two files
     declare.
@@ -38,38 +40,34 @@ def compared(names: Sequence[str], reference: Side, candidate: Side) -> Compared
         for name, made in side.declared.items():
             if declared.setdefault(name, made) is not made:
                 raise ValueError(f"both adapter files declare the component {name!r}; declare it in one of them")
-    every = {**REGISTRY, **declared}
+    every = {**registry, **declared}
     for side in own:
         side.check(every)
     notes: list[str] = []
     if names:
-        unknown = next((name for name in names if name not in every), None)
-        if unknown is not None and declared:
-            raise ValueError(f"component {unknown!r} is unknown{nearest(unknown, every)}; known are {', '.join(every)}")
-        chosen = [every[name] if name in declared else component(name) for name in names]
+        for name in names:
+            if name not in every:
+                raise ValueError(f"component {name!r} is unknown{nearest(name, every)}; known are {', '.join(every)}")
+        chosen = [every[name] for name in names]
     else:
-        chosen = [c for c in every.values() if c.name in declared or all(side.offers(c) for side in own)]
+        offering = [side for side in sides if isinstance(side, (OwnSide, ObjectSide))]
+        chosen = [c for c in every.values() if c.name in declared or all(side.offers(c) for side in offering)]
         notes += _left_out([c for c in every.values() if c not in chosen], sides)
         if not chosen:
-            offered = "; ".join(f"{s.name}: {', '.join(c for c in every if s.offers(every[c]))}" for s in own)
+            offered = "; ".join(f"{s.name}: {', '.join(c for c in every if s.offers(every[c]))}" for s in offering)
             raise ValueError(f"the two sides have no component in common ({offered})")
     for recorded in sides:
         if isinstance(recorded, RecordedSide):
             if recorded.asked is not None and not names:
-                notes.append(
-                    f"not asked for when {recorded.name} was recorded: " + _names(chosen, outside=recorded.asked)
-                )
+                outside = ", ".join(c.name for c in chosen if c.name not in recorded.asked) or "nothing"
+                notes.append(f"not asked for when {recorded.name} was recorded: {outside}")
                 chosen = [c for c in chosen if c.name in recorded.asked]
             chosen = [recorded.narrowed(c) for c in chosen]
             notes += recorded.notes
-    return Compared(tuple(chosen), tuple(notes))
+    return Selected(tuple(chosen), tuple(notes))
 
 
 def _left_out(components: Sequence[Component], sides: Sequence[Side]) -> list[str]:
-    """A line on what only one side has; what neither has is not there to be compared."""
-    one = [c.name for c in components if any(not isinstance(s, OwnSide) or s.offers(c) for s in sides)]
+    """Name the components that only one side has; one that neither has is not there to be compared."""
+    one = [c.name for c in components if any(not isinstance(s, (OwnSide, ObjectSide)) or s.offers(c) for s in sides)]
     return [f"not compared, since only one side has them: {', '.join(one)}"] if one else []
-
-
-def _names(components: Sequence[Component], outside: Sequence[str]) -> str:
-    return ", ".join(c.name for c in components if c.name not in outside) or "nothing"

@@ -9,26 +9,22 @@ import hashlib
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from parity.component import Component
 from parity.draws import Draw, DrawMode, nudged
 from parity.policy import EPS32
-from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.tasks.interface import Task
-from parity.side import Side, Tree
-
-if TYPE_CHECKING:
-    from parity.component import Component
+from parity.side import Side, Tree, capabilities
 
 __all__ = ["Outcome", "cast", "execute", "run", "settings_kept"]
 
-_NO_TASK = (int, float, str, bytes, type(None))
-"""What is no task, told at once: to ask whether something has all of a task's attributes takes long."""
+_PLAIN = (int, float, str, bytes, type(None))
+"""Values that are copied as they are and hold no arrays."""
 
 
 @dataclass(frozen=True)
@@ -52,33 +48,32 @@ class Outcome:
 
 
 def cast(value: Any, *, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Any:
-    """A deep copy of nested inputs with every floating tensor, bridge and task in `dtype` (None: unchanged)."""
-    if isinstance(value, _NO_TASK):
+    """Return a deep copy of nested inputs with every floating tensor in `dtype` (None: unchanged).
+
+    An object with a method `astype(name)`, such as a task or a configuration that names a precision, gives its copy by
+    that method; one without is compared in the one precision that it has.
+    """
+    if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Tensor):
         target = dtype if value.is_floating_point() else None
         return value.detach().to(device=device or value.device, dtype=target or value.dtype, copy=True)
     if isinstance(value, torch.dtype):
         return dtype or value
-    if isinstance(value, Bridge):
-        return replace(value, dtype=dtype or value.dtype)
     if isinstance(value, Mapping):
         return {name: cast(item, dtype=dtype, device=device) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [cast(item, dtype=dtype, device=device) for item in value]
-    if isinstance(value, Task):
-        # Tasks that come in one precision only (a user's own) are compared in it.
-        astype = getattr(value, "astype", None)
-        return copy.deepcopy(value) if dtype is None or astype is None else astype(str(dtype).removeprefix("torch."))
-    return copy.copy(value)
+    astype = getattr(value, "astype", None)
+    return copy.deepcopy(value) if dtype is None or astype is None else astype(str(dtype).removeprefix("torch."))
 
 
 def execute(component: Component, side: Side, inputs: Mapping[str, Any], **settings: Any) -> Outcome:
     """One run of a side, with the settings of `run`: here, or where a side with an `execute` of its own has it made
     (another process, a recording)."""
-    elsewhere: Callable[..., Outcome] | None = getattr(side, "execute", None)
-    if elsewhere is not None:
-        return elsewhere(component.name, inputs, **settings)
+    if capabilities(side).code != "here":
+        outcome: Outcome = side.execute(component.name, inputs, **settings)  # type: ignore[assignment]
+        return outcome
     return run(component.bind(side), inputs, **settings)
 
 
@@ -101,7 +96,7 @@ def run(
     Only `Exception` is kept as an outcome; an interrupt or an exit passes through.
     """
     given = cast(inputs if nudge is None else _nudged(inputs, nudge, unit), dtype=dtype, device=device)
-    kept, tasks = _tensors(cast(given)), _tasks(given)
+    kept, held = _tensors(cast(given)), _held(given)
     single = dtype == torch.float64
     watched = record or replay or single or nudge is not None
     mode = DrawMode(single_precision=single, replay=replay, nudge=nudge, unit=unit) if watched else None
@@ -127,7 +122,7 @@ def run(
         generators=generators,
         mutated=(
             *(name for name, tensor in given_tensors.items() if not _same_bits(tensor, kept[name])),
-            *(name for name, digest in _tasks(given).items() if digest != tasks[name]),
+            *(name for name, digest in _held(given).items() if digest != held[name]),
         ),
         aliases=tuple(n for n, t in leaves.items() if t.numel() and t.untyped_storage().data_ptr() in storages),
         undetached=tuple(name for name, tensor in leaves.items() if tensor.requires_grad),
@@ -163,12 +158,16 @@ def _tensors(value: Any, name: str = "") -> dict[str, Tensor]:
     return found
 
 
-def _tasks(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """A digest of what each task among the inputs holds at present."""
-    others = {name: value for name, value in inputs.items() if not isinstance(value, (*_NO_TASK, Tensor))}
-    tasks = {name: value.x for name, value in others.items() if isinstance(value, Task)}
-    shown = {name: f"{x.shape} {x.dtype} ".encode() + np.ascontiguousarray(x).tobytes() for name, x in tasks.items()}
-    return {name: hashlib.blake2b(content, digest_size=16).hexdigest() for name, content in shown.items()}
+def _held(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Return a digest of the data that each object among the inputs holds at present: its arrays `x` and `y`."""
+    digests = {}
+    for name, value in inputs.items():
+        if isinstance(value, (*_PLAIN, Tensor)):
+            continue
+        arrays = [array for key in ("x", "y") if isinstance(array := getattr(value, key, None), np.ndarray)]
+        shown = [f"{array.shape} {array.dtype} ".encode() + np.ascontiguousarray(array).tobytes() for array in arrays]
+        digests[name] = hashlib.blake2b(b"".join(shown), digest_size=16).hexdigest()
+    return digests
 
 
 def _same_bits(left: Tensor, right: Tensor) -> bool:

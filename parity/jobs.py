@@ -1,4 +1,4 @@
-"""One component in one profile as a job: what a worker makes of it, and what stands for it where none came back."""
+"""Judge one component in one profile as a job of a worker, and report an error in its place if the worker dies."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from parity.component import Component
+from parity.diagnosis.beside import explain_beside
+from parity.diagnosis.explain import explain
+from parity.diagnosis.known import explain_known
 from parity.ledger import reaching
+from parity.loading import load_side
 from parity.process.pool import Failure
 from parity.process.worker import Handler
-from parity.report.sections import Extra
 from parity.results import plain_result
-from parity.root_ggfm.sides.loading import SIDES, load_side
 from parity.search import Candidate, ComponentResult, explore
 from parity.session import Session, open_session
-from parity.stale_entries import entries_of, look_at
+from parity.stale_entries import judge_pinned, pinned_entries
 from parity.verdict import Judgement, Verdict
 
 __all__ = ["Explain", "Job", "failed", "judge_job", "open_judge", "time_limit"]
@@ -42,17 +44,22 @@ class Job:
     pinned: bool = True
     explain: Explain = "nothing"
 
+    def run(self, session: Session, tell: Callable[[Any], None]) -> dict[str, Any]:
+        """Return the plain result; see `judge_job`."""
+        return judge_job(session, self, tell)
+
 
 def open_judge(options: Mapping[str, Any]) -> Handler:
-    """The handler of a worker, for `Job` and `Extra`: opens the session that `options` (of `open_session`) describe."""
-    import parity.diagnosis.explain  # noqa: F401 - now, for the reason below; whoever asks for the jobs needs it not
+    """Open the session that `options` (of `open_session`) describe; return a worker's handler of jobs.
 
+    A job is anything with a method `run(session, tell)`.
+    """
     session = open_session(**options)
     # Everything at once: Hypothesis also tries constants that stand in the modules that are loaded, so the order of the
     # jobs would otherwise have a say in which inputs are drawn.
-    for side in SIDES:
-        load_side(side)
-    return lambda job, tell: job.make(session) if isinstance(job, Extra) else judge_job(session, job, tell)
+    for side in session.study.implementations:
+        load_side(side, study=session.study)
+    return lambda job, tell: job.run(session, tell)
 
 
 def judge_job(session: Session, job: Job, tell: Callable[[Any], None]) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def judge_job(session: Session, job: Job, tell: Callable[[Any], None]) -> dict[s
         chosen, session.reference, candidate, session.context,
         examples=session.examples, search_seed=session.seed, only=job.only,
     )  # fmt: skip
-    looked = [look_at(entry, chosen, session) for entry in _pinned(job, session)]
+    looked = [judge_pinned(entry, chosen, session) for entry in _pinned(job, session)]
     for seen in looked:
         if result.ok and not seen.explained:
             result = replace(result, unexpected=seen.found, options=seen.options)
@@ -114,14 +121,10 @@ def _telling(chosen: Component, tell: Callable[[Any], None]) -> Component:
 def _pinned(job: Job, session: Session) -> list[Any]:
     if not job.pinned or job.only is not None or job.on:
         return []
-    return entries_of(session.component(job.component), job.profile, session)
+    return pinned_entries(session.component(job.component), job.profile, session)
 
 
 def _explanation(chosen: Component, result: ComponentResult, candidate: Candidate, session: Session) -> dict[str, Any]:
-    from parity.diagnosis.beside import explain_beside
-    from parity.diagnosis.explain import explain
-    from parity.diagnosis.known import explain_known
-
     shown = result.unexpected or result.worst
     sides, ctx = (chosen, shown.params, session.reference), session.context
     if not result.unexpected:

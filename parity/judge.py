@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from parity.comparator import Runs, compare_trees
-from parity.component import start_seed
+from parity.component import Component, Context, start_seed
 from parity.draws import describe_draws, handovers
 from parity.execution import Outcome
 from parity.execution import execute as run_side
 from parity.policy import EPS64, Policy
-from parity.recording.recorded_side import RecordedSide
-from parity.side import MissingComponent, Side, SideLost, Tree
+from parity.side import MissingComponent, Side, SideLost, Tree, capabilities
 from parity.verdict import Judgement, LeafResult, Verdict
 
-if TYPE_CHECKING:
-    from parity.component import Component, Context
-
-__all__ = ["compare_with_spread", "judge", "side_effects"]
+__all__ = ["SPREAD_RUNS", "compare_with_spread", "judge", "side_effects"]
 
 _HOPELESS64 = 1e4
 """Excess over the float64 tolerance that the reference's own float64 error is not asked to explain."""
 
-_SPREADS = ((4, 1e4), (20, 1e2))
-"""Runs of the reference on inputs and draws moved within one unit in the last place, when one run says too little about
-its own error: first a few, then enough that the largest of them bounds what rounding does (an error of a candidate
-that is twice the largest of 20 comes by chance less than once in 10,000). Each stage with the excess over the tolerance
-that it cannot turn into agreement."""
+SPREAD_RUNS = 20
+"""Runs of the reference on inputs and draws moved within one unit in the last place: enough that their largest error
+bounds what rounding does (an error of a candidate that is twice as large comes by chance less than once in 10,000)."""
+
+_SPREADS = ((4, 1e4), (SPREAD_RUNS, 1e2))
+"""Such runs when one says too little about the reference's own error: first a few, then enough. Each stage with the
+excess over the tolerance that it cannot turn into agreement."""
 
 
 _NO_CODE = "both sides are recorded numbers: other draws or other mathematics, that cannot be told without their code"
@@ -81,7 +79,7 @@ def judge(
             return verdict(Verdict.MISSING, str(outcome.error) or f"{name} has no {component.name}")
     for left, right in ((ref32, cand32), (ref64, cand64)):
         if left.error or right.error or component.refused(params):
-            unchecked = getattr(candidate, "is_unchecked", False)
+            unchecked = not capabilities(candidate).checks_inputs
             return verdict(*_judge_errors(left, right, component.refused(params), unchecked))
 
     runs = Runs(ref32.tree, cand32.tree, ref64.tree, cand64.tree)
@@ -106,12 +104,12 @@ def judge(
         draws = {"draws_reference": describe_draws(ref32.draws), "draws_candidate": describe_draws(cand32.draws)}
         if moved or _drawn(ref32) != _drawn(cand32):
             ref64, cand64 = (execute(side, torch.float64, record=True) for side in (reference, candidate))
-            forced = reference if isinstance(candidate, RecordedSide) else candidate  # numbers cannot draw again
+            forced = reference if capabilities(candidate).code == "none" else candidate  # numbers cannot draw again
             drawn = (reference, ref32, ref64), (candidate, cand32, cand64)
             same = agree or _agrees_with_equal_draws(execute, low, component, *drawn, forced)
             if same and not effects:
                 return verdict(Verdict.RANDOMNESS, _parting(ref32, cand32), leaves, **draws)
-            if not same and isinstance(forced, RecordedSide):
+            if not same and capabilities(forced).code == "none":
                 draws["notes"] = (_NO_CODE,)
     if effects:
         return verdict(Verdict.DIVERGENT, f"side effect: {effects}", leaves, **draws)
@@ -138,7 +136,7 @@ def compare_with_spread(
             runs = replace(runs, spread32=(*runs.spread32, *more))
             leaves = compare_trees(runs, policy)
     if any(leaf.verdict is Verdict.DIVERGENT for leaf in leaves) and _rounding_may_explain(leaves, _HOPELESS64):
-        runs = replace(runs, spread64=tuple(nudged64(k) for k in range(_SPREADS[-1][0])))
+        runs = replace(runs, spread64=tuple(nudged64(k) for k in range(SPREAD_RUNS)))
         leaves = compare_trees(runs, policy)
     return runs, leaves
 
@@ -187,7 +185,7 @@ def _flipped_decision(runs: Runs, component: Component, execute: Any, reference:
     if decided != _decided(runs.reference64):
         return "a decision lies within rounding of its boundary: the reference flips it between float32 and float64"
     if decided != _decided(runs.candidate32) and any(
-        _decided(execute(reference, low, nudge=k).tree) != decided for k in range(_SPREADS[-1][0])
+        _decided(execute(reference, low, nudge=k).tree) != decided for k in range(SPREAD_RUNS)
     ):
         return "a decision lies within rounding of its boundary: the reference flips it on inputs moved by one unit"
     return None

@@ -13,8 +13,6 @@ from parity.verdict import Verdict
 
 __all__ = ["Entry", "LedgerError", "load", "reaching"]
 
-_FILE = Path(__file__).parent / "root_ggfm" / "known_differences.toml"
-
 
 class LedgerError(ValueError):
     """The ledger contradicts itself or the code. The message says which entry to edit and how."""
@@ -22,20 +20,22 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One known difference. `verdict` is what its component says when this switch alone is on, at the example.
+    """Describe one known difference. `verdict` is what its component says when this switch alone is on, at the example.
 
-    `by_design`: what is drawn differs on purpose and follows the same law, which `parity.root_ggfm.statistical_tests` tests.
+    `reference` and `candidate` say what each side does; `active`: the study's ledger profile has it on.
+
+    `by_design`: what is drawn differs on purpose and follows the same law.
     """
 
     name: str
     section: str
     component: str
     verdict: Verdict
-    root: str
-    ggfm: str
+    reference: str
+    candidate: str
     cause: str
     also: tuple[str, ...] = ()
-    described: bool = True
+    active: bool = True
     by_design: bool = False
     when: Mapping[str, list[Any]] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Entry:
         return (self.component, *self.also)
 
     def covers(self, params: Mapping[str, Any]) -> bool:
-        """Whether this input may show the difference."""
+        """Return True if this input may show the difference."""
         return all(params.get(name) in allowed for name, allowed in self.when.items() if name in params)
 
     def pinned(self, first_example: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Entry:
 
 
 def load(
-    path: Path = _FILE, *, components: Iterable[str] | None = None, switches: Iterable[str] | None = None
+    path: Path, *, components: Iterable[str] | None = None, switches: Iterable[str] | None = None
 ) -> dict[str, Entry]:
     """Read and validate the ledger.
 
@@ -88,7 +88,7 @@ def _entry(item: Mapping[str, Any]) -> Entry:
     if unknown:
         raise LedgerError(f"difference {name!r}: unknown field {sorted(unknown)}; allowed are "
                           f"{sorted(Entry.__dataclass_fields__)}")  # fmt: skip
-    missing = {"name", "section", "component", "verdict", "root", "ggfm", "cause"} - set(item)
+    missing = {"name", "section", "component", "verdict", "reference", "candidate", "cause"} - set(item)
     if missing:
         raise LedgerError(f"difference {name!r}: field {sorted(missing)} is missing; add it")
     known = [v.value for v in Verdict if not v.agrees]

@@ -1,40 +1,181 @@
-"""Collects component results from tests, across workers, for the terminal summary and the report."""
+"""The pytest plugin: options and header of `pytest parity/`, the checks' parameters, the summary and the report.
+
+The candidate and the conditions are chosen here, and only here. A session opens when a check or the header needs one: a
+run of other tests loads no task and no data.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from parity.report.sections import Extra, collected, extras_for
+from parity.change_impact.selection import select
+from parity.jobs import Job, failed, open_judge, time_limit
+from parity.process.pool import Failure, Pool, usable_cores
+from parity.report import write_report
+from parity.report.sections import collected, extras_for
 from parity.results import document
 from parity.root_ggfm.statistical_tests.settle import settle
-from parity.session import Session
+from parity.session import Session, open_session
+from parity.study import installed
 from parity.summary import summary_lines
 
-__all__ = ["ParityReporter"]
+__all__ = ["ParityReporter", "session_of"]
+
+_SESSION = pytest.StashKey[Session]()
+_HEADER = pytest.StashKey[list[str]]()
 
 _PROPERTY = "parity"
 _PLAIN = ("verdict", "reason", "known", "reproduce")
 
 
-class ParityReporter:
-    """A pytest plugin. A test leaves its result, as JSON, in the user property `parity`.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of `parity check` for pytest."""
+    study = installed()
+    group = parser.getgroup("parity", "what is compared, and how")
+    group.addoption("--reference", default="", help=f"judged against: as --candidate ({study.reference})")
+    group.addoption("--candidate", default="", help=f"the side judged, as in `parity check` ({study.candidate})")
+    group.addoption("--profile", action="append", choices=study.profiles or None, help="profile; may be repeated")
+    group.addoption("--component", action="append", help="a component; may be repeated")
+    group.addoption("--task", default="auto", help="task whose designs are used (default: TFBind8 if it is cached)")
+    group.addoption("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
+    group.addoption("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
+    group.addoption("--dtype", default="float32", help="float32 (judged against float64) or float64")
+    group.addoption("--device", default="cpu", help="device that both sides compute on (default cpu)")
+    group.addoption("--threads", type=int, default=1, help="threads of PyTorch (default 1: results to the bit)")
+    group.addoption("--since", metavar="REV", help="only components whose sources changed since this commit")
+    group.addoption(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="for one component in one profile; what takes longer is stopped and reported (default 300, more in "
+        "proportion beyond 100 inputs per component)",
+    )
+    group.addoption(
+        "--call-limit", type=float, default=120.0, metavar="SECONDS", help="for one call of a checkout (120)"
+    )
+    group.addoption("--memory-limit", type=float, default=8.0, metavar="GIB", help="for a checkout's process (8)")
+    group.addoption("--report", metavar="DIR", help="write the diagnostic report into this folder")
 
-    The result travels with the test's report, which survives pytest-xdist. In its place as properties, so in JUnit's
-    XML: `verdict`, `reason`, `known` (the differences that explain it), and `reproduce`, the line that shows it again.
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the reporter; open the session at once where the checks were asked for: its errors come first."""
+    config.pluginmanager.register(ParityReporter(config), "parity-reporter")
+    if _asks_for_checks(config):
+        session_of(config)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is compared, under which conditions."""
+    return config.stash.get(_HEADER, [])
+
+
+def session_of(config: pytest.Config) -> Session:
+    """Return the session that the options describe; open it once. Raises UsageError for a wrong option."""
+    if _SESSION not in config.stash:
+        since = config.getoption("--since")
+        try:
+            session = open_session(**_options(config))
+            header = session.header()
+            if since is not None:
+                session, lines = _since(session, since)
+                header += lines
+        except (ValueError, RuntimeError) as error:  # a wrong option; absent or damaged data; no such commit
+            raise pytest.UsageError(str(error)) from error
+        config.stash[_SESSION], config.stash[_HEADER] = session, header
+    return config.stash[_SESSION]
+
+
+def _since(session: Session, revision: str) -> tuple[Session, list[str]]:
+    if not session.in_tree:
+        raise ValueError("--since knows changes of the packages in this tree; leave it out for other sides")
+    selection = select(revision)
+    chosen = tuple(c for c in session.components if c.name in selection.reasons)
+    return replace(session, components=chosen), selection.lines([c.name for c in session.components])
+
+
+def _options(config: pytest.Config) -> dict[str, Any]:
+    names = (
+        "reference", "candidate", "task", "seed", "examples", "dtype", "device", "threads", "call_limit", "memory_limit"
+    )  # fmt: skip
+    chosen = {name: config.getoption(f"--{name.replace('_', '-')}") for name in names}
+    return chosen | {
+        "profiles": tuple(config.getoption("--profile") or ()),
+        "components": tuple(config.getoption("--component") or ()),
+    }
+
+
+def _asks_for_checks(config: pytest.Config) -> bool:
+    """Return True if the study's checks lie in, or around, a path that was given."""
+    checks = installed().checks
+    given = [Path(str(argument).partition("::")[0]).resolve() for argument in config.args]
+    return checks is not None and any(checks.is_relative_to(path) or path.is_relative_to(checks) for path in given)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize `compared` by the components and profiles that the options chose."""
+    if "compared" in metafunc.fixturenames:
+        session = session_of(metafunc.config)
+        pairs = [(c, profile) for profile in session.profiles for c in session.components]
+        metafunc.parametrize("compared", pairs, ids=[f"{profile}-{c.name}" for c, profile in pairs])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep only the checks that the options choose. Of sides from elsewhere only the components are judged: the other
+    checks are about the study's own.
+    """
+    checks = installed().checks
+    kept = [item for item in items if checks not in item.path.parents or _is_chosen(item, session_of(config))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def _is_chosen(item: pytest.Item, session: Session) -> bool:
+    """Return True if the options leave anything for a check to be about."""
+    if not session.in_tree and "compared" not in getattr(item, "fixturenames", ()):
+        return False
+    skips = [str(mark.kwargs.get("reason", "")) for mark in item.iter_markers("skip")]
+    names = {c.name for c in session.components}
+    about = [mark.args for mark in item.iter_markers("about")]
+    return not any(reason.startswith("got empty parameter set") for reason in skips) and all(
+        name in names and set(rest) <= set(session.profiles) for name, *rest in about
+    )
+
+
+@pytest.fixture(scope="session")
+def parity_session(pytestconfig: pytest.Config) -> Session:
+    """Return the session that the options describe."""
+    return session_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def judged(pytestconfig: pytest.Config, parity_session: Session) -> Iterator[Callable[[Job], dict[str, Any]]]:
+    """Judge a component in a process of its own, kept for the next: one that hangs or dies fails its test alone."""
+    limit = time_limit(pytestconfig.getoption("--time-limit"), parity_session.examples)
+    with Pool(open_judge, (_options(pytestconfig),), size=1, time_limit=limit) as pool:
+
+        def judge(job: Job) -> dict[str, Any]:
+            [(_, result)] = pool.run([job])
+            return failed(parity_session, job, result) if isinstance(result, Failure) else result
+
+        yield judge
+
+
+class ParityReporter:
+    """Collects component results from tests, across workers, for the terminal summary and the report.
+
+    A test leaves its result, as JSON, in the user property `parity`. It travels with the test's report, which survives
+    pytest-xdist. In its place as properties, so in JUnit's XML: `verdict`, `reason`, `known` (the differences that
+    explain it), and `reproduce`, the line that shows it again.
     """
 
-    def __init__(
-        self, session: Session, folder: str | None, worked: Callable[[Sequence[Extra]], Iterable[tuple[int, Any]]]
-    ) -> None:
-        """`worked`: runs in worker processes what the report shows beside the components."""
-        self._session = session
-        self._worked = worked
-        self._folder = folder
+    def __init__(self, config: pytest.Config | None) -> None:
+        self._config = config
         self._results: dict[str, dict[str, Any]] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -61,15 +202,18 @@ class ParityReporter:
         terminalreporter.section("parity")
         for line in summary_lines(self._results.values()):
             terminalreporter.line(line)
-        if self._folder:
-            from parity.report.write import write_report
+        if self._config is not None and self._config.getoption("--report"):
+            terminalreporter.line(f"report: {self._write(self._config)}")
 
-            results = list(self._results.values())
-            jobs = extras_for(self._session, results)
-            extras, lost = collected(jobs, self._worked(jobs))
-            results = settle(results, extras.get("distributions", []), self._session.ledger)
-            page = write_report(document(self._session, results) | extras | {"unfinished": lost}, Path(self._folder))
-            terminalreporter.line(f"report: {page}")
+    def _write(self, config: pytest.Config) -> Path:
+        session, results = session_of(config), list(self._results.values())
+        jobs = extras_for(session, results)
+        limit = time_limit(config.getoption("--time-limit"), session.examples)
+        with Pool(open_judge, (_options(config),), size=usable_cores(), time_limit=limit) as pool:
+            extras, lost = collected(jobs, pool.run(jobs))
+        results = settle(results, extras.get("distributions", []), session.ledger)
+        made = document(session, results) | extras | {"unfinished": lost}
+        return write_report(made, Path(config.getoption("--report")))
 
 
 def _plain_properties(result: dict[str, Any]) -> list[tuple[str, object]]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from parity import __version__
 from parity.component import Component
 from parity.policy import EPS32, EPS64
 from parity.root_ggfm.components import REGISTRY
 from parity.search import ComponentResult, reproduce_line
 from parity.session import Session
 from parity.verdict import Judgement, Verdict
+from parity.version import __version__
 
 __all__ = ["FORMAT", "document", "plain_result"]
 
@@ -57,7 +57,7 @@ def plain_result(result: ComponentResult, profile: str, component: Component | N
 def document(
     session: Session, results: Iterable[Mapping[str, Any]], *, stages: Iterable[Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """The whole report as one JSON document. `stages`: of whole runs, what `parity.root_ggfm.stages.session.stages_of` returns."""
+    """The whole report as one JSON document. `stages`: of whole runs."""
     return {
         "format": FORMAT,
         "parity": __version__,

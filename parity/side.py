@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-__all__ = ["MissingComponent", "Side", "SideLost", "Tree"]
+__all__ = ["Capabilities", "MissingComponent", "Side", "SideLost", "Tree", "capabilities"]
 
 Tree = dict[str, Any]
 """A named, flat tree of outputs; a slash in a name groups leaves (`grad/main.0.weight`). A leaf is a `torch.Tensor`, a
@@ -25,5 +27,24 @@ class Side(Protocol):
     name: str
     version: str
 
-    def __getattr__(self, component: str, /) -> Any:
+    def __getattr__(self, component: str, /) -> Callable[..., Tree]:
         """The callable of a component; AttributeError where the side lacks it."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """Tell the judge and the diagnosis how a side can be used.
+
+    `code`: its code runs `here`, in this process; `elsewhere`, in a process of its own, through the methods `execute`
+    and `explain`; or there is `none`, and the side holds recorded numbers, through `execute`.
+    `checks_inputs`: False for code that validates no input, so that any way to fail on one counts as refusing it.
+    """
+
+    code: Literal["here", "elsewhere", "none"] = "here"
+    checks_inputs: bool = True
+
+
+def capabilities(side: Any) -> Capabilities:
+    """Return the side's attribute `capabilities`; the usual ones for a side that has none."""
+    found = getattr(side, "capabilities", None)
+    return found if isinstance(found, Capabilities) else Capabilities()

@@ -1,9 +1,9 @@
-"""Ledger entries at their pinned inputs: each must be seen there, or it is stale."""
+"""Judge ledger entries at their pinned inputs: a difference that is not seen there any more is stale."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from parity.component import Component
@@ -13,25 +13,22 @@ from parity.search import judge_explained, reproduce_line
 from parity.session import Session
 from parity.verdict import Judgement
 
-__all__ = ["Pinned", "entries_of", "look_at"]
-
-_EDIT = (
-    "in parity/root_ggfm/known_differences.toml remove [[difference]] {name!r} (and its switch), or correct `example`"
-)
+__all__ = ["PinnedEntry", "judge_pinned", "pinned_entries"]
 
 
 @dataclass(frozen=True)
-class Pinned:
-    """What one entry's pinned input shows. `stale`: why the entry does not hold any more, or nothing."""
+class PinnedEntry:
+    """An entry and its pinned input's judgement. `explained`: nothing but known differences shows there."""
 
     entry: Entry
     found: Judgement
     options: str
     explained: bool
+    ledger: Path
 
     @property
     def stale(self) -> str:
-        """Why the ledger no longer describes the candidate here; empty where it does, or where more differs."""
+        """Say why the ledger no longer describes the candidate here; empty where it does, or where more differs."""
         if not self.explained:
             return ""
         if self.found.agrees:
@@ -40,21 +37,24 @@ class Pinned:
         return "" if self.entry.name in self.found.known else f"{others} explain its pinned input without it"
 
     def plain(self) -> dict[str, Any]:
-        """The stale entry as JSON values: its name, why, what to edit, and the line that shows it."""
+        """Return the stale entry as JSON values: its name, why, how to edit it, and the line that shows it."""
+        tree = Path(__file__).parents[1]
+        file = self.ledger.relative_to(tree).as_posix() if self.ledger.is_relative_to(tree) else str(self.ledger)
+        name = self.entry.name
         return {
-            "difference": self.entry.name,
+            "difference": name,
             "reason": self.stale,
-            "edit": _EDIT.format(name=self.entry.name),
+            "edit": f"in {file} remove [[difference]] {name!r} (and its switch), or correct `example`",
             "reproduce": reproduce_line(self.found, self.options),
         }
 
 
-def entries_of(component: Component, profile: str, session: Session) -> list[Entry]:
-    """The entries that `component` owns, where they are to be seen: in the profile `described` of ggfm.
+def pinned_entries(component: Component, profile: str, session: Session) -> list[Entry]:
+    """Return the entries that `component` owns: in the ledger's profile of the study's candidate, else none.
 
     Against a recording, those whose pinned input it holds.
     """
-    if session.candidate != "ggfm" or profile != "described":
+    if session.candidate != session.study.candidate or profile != session.study.ledger_profile:
         return []
     owned = [entry for entry in session.ledger.values() if entry.component == component.name]
     if isinstance(session.reference, RecordedSide):
@@ -63,9 +63,10 @@ def entries_of(component: Component, profile: str, session: Session) -> list[Ent
     return owned
 
 
-def look_at(entry: Entry, component: Component, session: Session) -> Pinned:
-    """Judge the pinned input of an entry; one that no profile has on is turned on."""
-    candidate = session.candidate_in("described", on=[] if entry.described else [entry.name])
-    params: Mapping[str, Any] = entry.pinned(component.examples[0])
+def judge_pinned(entry: Entry, component: Component, session: Session) -> PinnedEntry:
+    """Judge the pinned input of an entry; turn on a difference that the profile does not have."""
+    candidate = session.candidate_in(session.study.ledger_profile, on=[] if entry.active else [entry.name])
+    params = entry.pinned(component.examples[0])
     found, explained = judge_explained(component, params, session.reference, candidate, session.context)
-    return Pinned(entry, found, candidate.options, explained)
+    assert session.study.ledger is not None  # an entry comes from a ledger
+    return PinnedEntry(entry, found, candidate.options, explained, session.study.ledger)

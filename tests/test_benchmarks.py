@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.cases import CASES, build
 from benchmarks.recorders import calls
-from parity.root_ggfm.sides.loading import load_side
+from parity.loading import load_side
 
 SIDES = ("reference_root", "ggfm")
 

@@ -13,9 +13,10 @@ import parity
 from parity.change_impact.git import changed_files
 from parity.change_impact.references import Reference, Sources
 from parity.component import Component
+from parity.loading import load_side
 from parity.root_ggfm import components as declarations
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import SIDES, load_side
+from parity.root_ggfm.profiles import SIDES
 
 __all__ = ["Selection", "component_files", "select", "selection_of"]
 
@@ -32,7 +33,7 @@ _OF_A_COMPONENT = (
 
 _FOR_NONE = (
     "tests/", "docs/", "examples/", "benchmarks/", ".github/", ".ci/", ".pre-commit", ".gitignore", "LICENSE",
-    "tox.ini", "tools/", "parity/diagnosis/", "parity/root_ggfm/published_numbers/", "parity/recording/recorder.py",
+    "tox.ini", "tools/", "parity/diagnosis/", "parity/root_ggfm/published_numbers.py", "parity/recording/recorder.py",
     "parity/report/", "parity/root_ggfm/plots/", "parity/root_ggfm/runs/", "parity/root_ggfm/claims/",
 )  # fmt: skip
 """What no verdict depends on: texts, tests, and what only shows, explains or uses verdicts."""

@@ -11,7 +11,7 @@ from textwrap import fill
 from typing import Any
 
 from parity.atomic_write import write_atomic
-from parity.cli.options import add_session_options, case_of, session_of
+from parity.cli.options import add_session_options, add_switch_option, case_of, session_of
 from parity.diagnosis.explain import explain as explain_input
 from parity.diagnosis.known import explain_known
 from parity.ledger import Entry, reaching
@@ -35,7 +35,7 @@ def add_parser(actions: Any) -> None:
     parser.add_argument(
         "--case", metavar="JSON", help="explain this input (default: search for the smallest failing one)"
     )
-    parser.add_argument("--on", action="append", default=[], metavar="SWITCH", help="turn a switch of ggfm on as well")
+    add_switch_option(parser)
     parser.add_argument("--json", metavar="FILE", help="write the explanation into this file as well")
     parser.set_defaults(run=explain)
 
@@ -77,7 +77,7 @@ def _explain(session: Session, profile: str, on: tuple[str, ...], only: Mapping[
     _print_draws(found["draws"])
     _print_operations(found["operations"], judgement.params)
     if not judgement.agrees:
-        _print_entries(entries, unexpected=result.unexpected is not None)
+        _print_entries(entries, session.study.labels, unexpected=result.unexpected is not None)
     print(f"\nreproduce: {reproduce}", flush=True)
     return {
         "component": component.name,
@@ -144,10 +144,11 @@ def _place(site: Mapping[str, Any]) -> str:
     return f"{site['file']}:{site['line']} in {site['function']}"
 
 
-def _print_entries(entries: list[Entry], *, unexpected: bool) -> None:
+def _print_entries(entries: list[Entry], labels: tuple[str, str], *, unexpected: bool) -> None:
     print("\nLedger, entries that cover this input:")
     for entry in entries:
         section = f"section {entry.section} of the list" if entry.section else "not in the list"
-        print(f"  {entry.name} ({section}): {entry.cause}\n    ROOT: {entry.root}\n    GGFM: {entry.ggfm}")
+        print(f"  {entry.name} ({section}): {entry.cause}")
+        print(f"    {labels[0]}: {entry.reference}\n    {labels[1]}: {entry.candidate}")
     if unexpected:
         print("  no known difference explains this" + (": it is there with these turned off" if entries else ""))

@@ -6,26 +6,51 @@ import argparse
 import json
 from typing import Any
 
+from parity.loading import forms
 from parity.process.pool import usable_cores
-from parity.root_ggfm.sides.loading import PROFILES, SIDES
 from parity.session import Session, open_session
+from parity.study import installed
 
 __all__ = [
-    "add_condition_options", "add_host_options", "add_pool_options", "add_session_options", "add_worker_options",
+    "add_condition_options", "add_host_options", "add_pool_options", "add_profile_option", "add_session_options",
+    "add_switch_option", "add_worker_options",
     "case_of", "session_of", "session_options",
 ]  # fmt: skip
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
     """What is compared, under which conditions."""
-    named = f"{', '.join(SIDES)}, root:PATH, ggfm:PATH, golden:DIR, FILE.py or FILE.py:NAME"
+    study = installed()
+    named = ", ".join(forms(study))
     parser.add_argument(
-        "--reference", default="reference_root", metavar="SIDE", help="judged against: as --candidate (reference_root)"
+        "--reference", default="", metavar="SIDE", help=f"judged against: as --candidate ({study.reference})"
     )
-    parser.add_argument("--candidate", default="ggfm", metavar="SIDE", help=f"the side judged: {named} (default ggfm)")
-    parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
+    parser.add_argument(
+        "--candidate", default="", metavar="SIDE", help=f"the side judged: {named} (default {study.candidate})"
+    )
+    add_profile_option(parser)
     add_condition_options(parser)
     add_host_options(parser)
+
+
+def add_profile_option(parser: argparse.ArgumentParser, *, repeated: bool = True) -> None:
+    """Declare the profile of a candidate that has profiles."""
+    study = installed()
+    text = f"profile of {study.candidate or 'the candidate'}"
+    choices = study.profiles or None
+    if repeated:
+        parser.add_argument("--profile", action="append", choices=choices, help=f"{text}; may be repeated")
+    else:
+        default = next(iter(study.profiles), "")
+        parser.add_argument("--profile", choices=choices, help=f"{text} (default {default})")
+
+
+def add_switch_option(parser: argparse.ArgumentParser) -> None:
+    """Declare the switches that are turned on besides the profile's."""
+    name = installed().candidate or "the candidate"
+    parser.add_argument(
+        "--on", action="append", default=[], metavar="SWITCH", help=f"turn a switch of {name} on as well"
+    )
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -74,9 +99,9 @@ def add_pool_options(parser: argparse.ArgumentParser, limit: str) -> None:
 def session_options(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `open_session`, for this process and for each worker."""
     return {
-        "reference": getattr(options, "reference", "reference_root"),  # some commands know one reference only
+        "reference": getattr(options, "reference", ""),  # some commands know one reference only
         "candidate": options.candidate,
-        "profiles": tuple(options.profile or PROFILES),
+        "profiles": tuple(options.profile or ()),
         "components": tuple(options.component or ()),
         "task": options.task,
         "seed": options.seed,

@@ -9,12 +9,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parity.cli.options import add_condition_options, add_host_options, add_pool_options, session_options
+from parity.cli.options import (
+    add_condition_options,
+    add_host_options,
+    add_pool_options,
+    add_profile_option,
+    session_options,
+)
 from parity.process.pool import Pool, usable_cores
 from parity.recording.recorder import Recorded, about, open_recorder
 from parity.recording.recording import Recording
-from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import PROFILES
 from parity.session import open_session
 
 __all__ = ["add_parser", "record"]
@@ -29,7 +33,7 @@ def add_parser(actions: Any) -> None:
     parser = actions.add_parser("record", help="keep a side's numbers, to compare with later without its code")
     parser.add_argument("side", metavar="SIDE", help="what is recorded: as --candidate of `parity check`")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or the one to go on with")
-    parser.add_argument("--profile", default="aligned", choices=PROFILES, help="profile of ggfm (default aligned)")
+    add_profile_option(parser, repeated=False)
     add_condition_options(parser)
     add_host_options(parser)
     add_pool_options(parser, f"for one component; what takes longer is not recorded (default {_LIMIT:g})")
@@ -41,10 +45,10 @@ def record(options: argparse.Namespace) -> int:
     if options.side.startswith("golden:"):
         raise ValueError(f"{options.side} is recorded already: record the side itself")
     options.reference = options.candidate = options.side
-    options.profile = [options.profile]
+    options.profile = [options.profile] if options.profile else None
     session = open_session(**session_options(options))
     names = [component.name for component in session.components]
-    everything = set(names) == set(REGISTRY)
+    everything = set(names) == set(session.study.components)
     folder = Path(options.out)
     recording = Recording.begin(folder, about(session, None if everything else names))
     print("\n".join([f"recording {session.candidate_in(session.profiles[0]).side.version}", *session.header()[1:]]))

@@ -12,19 +12,33 @@ from tqdm import tqdm
 
 from parity.atomic_write import write_atomic
 from parity.cli.check import end, jobs_of, judge_jobs, worked
-from parity.cli.options import session_of
+from parity.cli.options import add_session_options, add_worker_options, session_of
+from parity.compare import Comparison
 from parity.report.read import complete, read_report
 from parity.report.sections import collected, extras_for
 from parity.report.write import write_report
 from parity.results import document
-from parity.root_ggfm.runs.table import load_results
+from parity.root_ggfm.runs.comparison import load_results
 from parity.root_ggfm.statistical_tests.settle import settle
 from parity.session import Session
 from parity.summary import as_expected, summary_lines
 
-__all__ = ["report"]
+__all__ = ["add_parser", "report"]
 
 Row = dict[str, Any]
+
+
+def add_parser(actions: Any) -> None:
+    """Declare the command."""
+    parser = actions.add_parser("report", help="compare, and write the diagnostic report (HTML, Markdown, JSON)")
+    add_session_options(parser)
+    add_worker_options(parser)
+    parser.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
+    parser.add_argument("--runs", metavar="DIR", help="show these whole runs as well: what `parity run --out` wrote")
+    parser.add_argument(
+        "--from", dest="source", metavar="FILE", help="compute nothing: show this report.json (or the folder it is in)"
+    )
+    parser.set_defaults(run=report)
 
 
 def report(options: argparse.Namespace) -> int:
@@ -51,7 +65,7 @@ def report(options: argparse.Namespace) -> int:
     rows = settle(rows, extras.get("distributions", []), session.ledger)
     made = made_of(rows) | extras
     page = write_report(made | {"unfinished": [*made["unfinished"], *lost]}, folder, runs=runs)
-    code = end(rows, whole, jobs)
+    code = end(Comparison(session, rows), whole, len(jobs))
     for line in (*lost, *_causes(extras.get("stages", []))):
         print(line)
     print(f"report: {page}")

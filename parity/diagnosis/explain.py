@@ -14,7 +14,7 @@ from parity.judge import judge
 from parity.process.host import SideDied, SideTimedOut
 from parity.process.hosted_side import HostedSide
 from parity.recording.recorded_side import RecordedSide
-from parity.root_ggfm.sides.loading import SIDES
+from parity.root_ggfm.profiles import SIDES
 from parity.side import Side
 from parity.verdict import Judgement, Verdict
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from parity.process.wire import SIZE, decode
-from parity.root_ggfm.checkouts.loading import check_folder
+from parity.root_ggfm.checkouts.layouts import check_folder
 from parity.side import SideLost
 
 __all__ = ["Host", "Limits", "SideDied", "SideTimedOut"]

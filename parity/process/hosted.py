@@ -23,7 +23,7 @@ import torch
 from parity.component import Context
 from parity.execution import Outcome, execute, settings_kept
 from parity.process.wire import SIZE, encode, to_plain
-from parity.root_ggfm.checkouts.loading import NoCheckout, load_checkout
+from parity.root_ggfm.checkouts.layouts import NoCheckout, load_checkout
 from parity.root_ggfm.components import REGISTRY
 from parity.side import MissingComponent
 

@@ -11,7 +11,7 @@ from parity.component import Context
 from parity.execution import Outcome
 from parity.process.host import Host, Limits, SideDied, SideTimedOut
 from parity.process.wire import from_plain
-from parity.side import MissingComponent, Side
+from parity.side import Capabilities, MissingComponent, Side
 
 __all__ = ["HostedSide", "limit_hosts", "load_hosted"]
 
@@ -24,8 +24,8 @@ _PATIENCE = 8
 class HostedSide:
     """The code behind a `Host`. `notes`: what its adapter had to bridge, a line each."""
 
-    is_unchecked = True
-    """As `CheckoutSide`."""
+    capabilities = Capabilities("elsewhere", checks_inputs=False)
+    """A checkout validates no input."""
 
     def __init__(self, host: Host) -> None:
         self.host = host

@@ -1,8 +1,3 @@
-"""Recorded numbers: judge a side against what a published code computed."""
+"""Recorded numbers in the place of a side: written by `parity record`, looked up in a comparison."""
 
-from __future__ import annotations
-
-from parity.root_ggfm.published_numbers.folder import GoldenCase, GoldenError, GoldenFolder
-from parity.root_ggfm.published_numbers.judge import judge_case
-
-__all__ = ["GoldenCase", "GoldenError", "GoldenFolder", "judge_case"]
+__all__: list[str] = []

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity import __version__
-from parity.root_ggfm.sides.loading import SIDES
+from parity.root_ggfm.profiles import SIDES
+from parity.version import __version__
 
 __all__ = ["code_of", "source_state", "versions"]
 

@@ -11,6 +11,7 @@ import torch
 from parity.comparator import Runs, compare_trees
 from parity.component import Component, Context, start_seed
 from parity.execution import Outcome, execute
+from parity.judge import SPREAD_RUNS
 from parity.policy import EPS32, EPS64, Policy
 from parity.recording.outcomes import plain_outcome, plain_spread
 from parity.recording.recording import Recording
@@ -19,9 +20,6 @@ from parity.side import MissingComponent, Side
 from parity.verdict import Verdict
 
 __all__ = ["declaration", "record_component", "run_name"]
-
-_SPREAD = 20
-"""As in `parity.judge`: the most runs that a comparison asks for to learn the reference's own error."""
 
 
 def declaration(component: Component, ctx: Context) -> dict[str, list[str]]:
@@ -61,7 +59,7 @@ def record_component(
         for name, dtype, unit in (("float32", ctx.dtype, EPS32), ("float64", torch.float64, EPS64)):
             moved = [
                 execute(component, side, given, seed=seed, dtype=dtype, device=ctx.device, nudge=n, unit=unit).tree
-                for n in range(0 if low.error or truth.error else _SPREAD)
+                for n in range(0 if low.error or truth.error else SPREAD_RUNS)
             ]
             spread[name] = plain_spread(moved, truth.tree, arrays.keep, f"{k}/spread/{name}")
         cases.append(

@@ -17,10 +17,10 @@ from parity.execution import Outcome
 from parity.policy import EPS32
 from parity.recording.outcomes import read_outcome, spread_tree
 from parity.recording.record import declaration, run_name
-from parity.recording.recording import Recording
+from parity.recording.recording import GoldenError, Recording
 from parity.recording.values import ValueNotKept, decode, fingerprint
-from parity.root_ggfm.published_numbers.folder import GoldenError
-from parity.side import MissingComponent
+from parity.side import Capabilities, MissingComponent
+from parity.study import installed
 
 __all__ = ["RecordedSide"]
 
@@ -39,7 +39,8 @@ class RecordedSide:
         self.name = f"golden:{path.name}"
         side = self._recording.about["side"]
         commit = f", commit {side['commit'][:12]}{' with changes' * bool(side['dirty'])}" if side["commit"] else ""
-        self.is_unchecked = str(side["name"]).startswith(("root:", "ggfm:"))
+        layouts = tuple(f"{name}:" for name in installed().layouts)
+        self.capabilities = Capabilities("none", checks_inputs=not str(side["name"]).startswith(layouts))
         self.version = f"{side['version']} as recorded in {path.name}{commit}"
 
     @property

@@ -19,13 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parity.atomic_write import write_atomic
-from parity.root_ggfm.published_numbers.folder import GoldenError
 
-__all__ = ["FORMAT", "Recording"]
+__all__ = ["FORMAT", "GoldenError", "Recording"]
 
 FORMAT = "parity-recording/1"
 _MANIFEST = "manifest.json"
 _CASE = {"params", "seed", "fingerprint", "inputs", "runs", "spread"}
+
+
+class GoldenError(ValueError):
+    """A folder of recorded numbers is not what its index says. The message names the file."""
 
 
 @dataclass(frozen=True)

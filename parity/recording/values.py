@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 
 __all__ = ["Arrays", "ValueNotKept", "decode", "encode", "fingerprint", "task_digest"]
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from parity.report.drawing import drawn
 from parity.report.read import complete
 from parity.report.view import anchor, digits, grouped, lead, prose, tolerance_plot
-from parity.root_ggfm.runs.result import PERCENTILES
+from parity.root_ggfm.runs.run_spec import PERCENTILES
 from parity.verdict import Verdict
 
 __all__ = ["COLOURS", "Rendered", "render"]

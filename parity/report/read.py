@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parity import __version__
 from parity.report.shape import ANYTHING, NUMBER, MapOf, Maybe, OneOf, filled, fits
 from parity.report.sources import PARTS
 from parity.results import FORMAT
 from parity.verdict import Verdict
+from parity.version import __version__
 
 __all__ = ["UnreadableReport", "complete", "read_report"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,10 +30,10 @@ class Extra:
     kind: Kind
     rows: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
-    def make(self, session: Session) -> Any:
-        """The value that the document holds under `kind`."""
+    def run(self, session: Session, tell: Callable[[Any], None]) -> Any:  # noqa: ARG002 - as a job of a worker
+        """Return the value that the document holds under `kind`."""
         if self.kind == "stages":
-            from parity.root_ggfm.stages.session import stages_of
+            from parity.root_ggfm.stages.attribution import stages_of
 
             return stages_of(session)
         if self.kind == "distributions":

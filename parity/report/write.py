@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from parity.atomic_write import write_atomic
-from parity.root_ggfm.runs.comparison import compare
-from parity.root_ggfm.runs.table import rows
 
 __all__ = ["ReportUnavailable", "write_report"]
 
@@ -22,7 +20,7 @@ class ReportUnavailable(RuntimeError):
 def write_report(document: Mapping[str, Any], folder: Path, *, runs: Sequence[Mapping[str, Any]] | None = None) -> Path:
     """Write `report.json`, `report.md` with its pictures `report-*.svg`, and `index.html` into `folder`.
 
-    `runs`: results of whole runs as `parity.root_ggfm.runs.table.load_results` reads them; with them the report has a section on them.
+    `runs`: results of whole runs; with them the report has a section on them.
     Returns the page's path.
 
     Raises ReportUnavailable if the extra `report` (Jinja2, Matplotlib) is not installed; `report.json` is written all
@@ -50,18 +48,13 @@ def write_report(document: Mapping[str, Any], folder: Path, *, runs: Sequence[Ma
 
 def _runs(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Table, comparisons, plots, and every seed's percentiles; all losses stay in the results' own files."""
+    from parity.root_ggfm.runs.comparison import compare, rows  # the study imports this package
+    from parity.root_ggfm.runs.plots import run_plots
+
     kept = ("task", "size", "label", "seed", "nudge", "status", "reason", "scores", "best_offline", "timings")
     return {
         "rows": [asdict(row) for row in rows(results)],
         "comparisons": [asdict(comparison) for comparison in compare(results)],
-        "plots": _run_plots(results),
+        "plots": run_plots(results),
         "results": [{key: result[key] for key in kept} for result in results],
     }
-
-
-def _run_plots(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    try:
-        from parity.root_ggfm.runs.plots import run_plots
-    except ModuleNotFoundError:  # without the extra there is no page either
-        return []
-    return run_plots(results)

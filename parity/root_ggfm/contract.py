@@ -12,14 +12,14 @@ Notation: B batch, D design dimension, T `num_timesteps`, S `sample_step`, N des
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import Tree
 
 __all__ = ["AfterStep", "Bridge", "Methods", "Pairs", "Step", "Trainable", "Training", "ignore"]
@@ -48,6 +48,10 @@ class Bridge:
     dim: int = 6
     hidden: int = 16
     dtype: torch.dtype = torch.float32
+
+    def astype(self, dtype: str) -> Bridge:
+        """Return the same bridge in another precision, named as NumPy names it."""
+        return replace(self, dtype=getattr(torch, dtype))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +165,7 @@ class Methods(Trainable, Protocol):
     """An implementation, one method per component. A method it lacks raises `MissingComponent`.
 
     The component `training_steps` and whole runs drive it through `Trainable`; a side that cannot be driven step by
-    step may have a method `training_steps` instead, which returns the tree of `parity.root_ggfm.training_trace.record_timeline`.
+    step may have a method `training_steps` instead, which returns the tree of `record_timeline`.
     """
 
     name: str

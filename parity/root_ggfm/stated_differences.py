@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from parity.root_ggfm.contract import Bridge, Pairs
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import Side, Tree
 
 __all__ = ["CLAIMED", "Claimed"]

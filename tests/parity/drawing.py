@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parity.loading import load_side
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.sides.loading import load_side
 
 ROOT: Any = load_side("reference_root")
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from parity import __version__
 from parity.results import FORMAT
+from parity.version import __version__
 
 __all__ = ["document", "explanation", "plot", "result", "sources"]
 
@@ -89,8 +89,8 @@ def sources(component: str = "predict_x0", profile: str = "described") -> dict[s
 
 
 def document(*results: dict[str, Any], **more: Any) -> dict[str, Any]:
-    ledger = [{"name": "noise_eps", "section": "7", "component": "predict_x0", "verdict": "divergent", "root": "1 - m",
-               "ggfm": "1 - m + 1e-8", "cause": "a guard | against nothing"}]  # fmt: skip
+    ledger = [{"name": "noise_eps", "section": "7", "component": "predict_x0", "verdict": "divergent",
+               "reference": "1 - m", "candidate": "1 - m + 1e-8", "cause": "a guard | against nothing"}]  # fmt: skip
     return {"format": FORMAT, "parity": __version__, "header": ["parity: ROOT against GGFM", "task: toy"],
             "ledger": ledger, "results": list(results), **more}  # fmt: skip
 

@@ -10,7 +10,7 @@ import torch
 
 from parity.atomic_write import write_atomic
 from parity.root_ggfm.contract import Step, ignore
-from parity.root_ggfm.runs.request import Request
+from parity.root_ggfm.runs.run_spec import RunSpec
 from parity.root_ggfm.tasks.synthetic import synthetic_continuous
 
 BATCHES = 3
@@ -22,13 +22,13 @@ def config(**fake: Any) -> dict[str, Any]:
     return {"task": {"name": "TFBind8-Exact-v0"}, "fake": {"epochs": 4, **fake}}
 
 
-def request(folder: Path, *, label: str = "fake", **changes: Any) -> Request:
+def request(folder: Path, *, label: str = "fake", **changes: Any) -> RunSpec:
     plain: dict[str, Any] = {
         "side": FakeSide(), "label": label, "switches": (), "task": synthetic_continuous(), "task_note": "built in",
         "size": "desk", "config": config(), "unknown_entries": (), "dtype": "float32", "device": "cpu", "threads": 1,
         "nudge": None, "out": folder,
     }  # fmt: skip
-    return Request(**(plain | changes))
+    return RunSpec(**(plain | changes))
 
 
 class FakeSide:

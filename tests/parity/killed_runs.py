@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from parity.root_ggfm.runs import curve
-from parity.root_ggfm.runs.request import prepare
+from parity.root_ggfm.runs import plots
+from parity.root_ggfm.runs.run_spec import prepare
 from parity.root_ggfm.runs.seed_run import run_seed
 from tests.parity import fake_runs
 
@@ -121,7 +121,7 @@ def main(kind, folder, moments, trials):
 if __name__ == "__main__":
     tqdm.set_lock(threading.RLock())  # its own one is shared with forked children, and a killed one would keep it
     tqdm.monitor_interval = 0
-    curve.loss_curve = lambda result: b"a picture"  # it takes longer than all the rest
+    plots.loss_curve = lambda result: b"a picture"  # it takes longer than all the rest
     asked = [argument.split(":") for argument in sys.argv[2:]]
     for kind, moments, trials in asked:
         where = Path(sys.argv[1]) / kind

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from parity.component import Context
+from parity.loading import load_side
 from parity.root_ggfm.checkouts.call_adapter import accepted, call_by_name, default_of, leading_arguments
 from parity.root_ggfm.checkouts.ggfm import GgfmCheckout, differing_settings
 from parity.root_ggfm.checkouts.loading import restore_numpy_names
@@ -22,7 +23,6 @@ from parity.root_ggfm.checkouts.runner import runner_config
 from parity.root_ggfm.checkouts.side import commit_of
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.side import MissingComponent
 from tests.parity.checkouts import write

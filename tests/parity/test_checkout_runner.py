@@ -6,10 +6,10 @@ import pytest
 
 from parity.component import Context
 from parity.judge import judge
+from parity.loading import load_side
 from parity.process.host import Host
 from parity.process.hosted_side import HostedSide
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.verdict import Verdict
 from tests.parity.checkouts import ROOT_RUNNER, root_checkout, write

@@ -58,7 +58,7 @@ def test_check_exits_1_on_an_unexpected_difference_and_says_how_to_see_it_again(
         (["check", "--examples", "many"], "examples 'many' is neither a positive number nor one of dev, ci, nightly"),
         (["check", "--dtype", "float16"], "dtype 'float16' is unknown; allowed are float32, float64"),
         (["check", "--device", "abacus"], "device 'abacus' cannot be used here"),
-        (["check", "--threads", "0"], "threads must be at least 1, got 0"),
+        (["check", "--threads", "0"], "threads must be from 1 to 256, got 0"),
         (["check", *FAST, "--case", "{}"], "--case needs exactly one --component"),
         (["check", *FAST, "--component", "pool", "--case", "{"], "--case is no valid JSON"),
         (["check", *FAST, "--component", "ema", "--case", "{}"], "--case of ema must be an object with"),

@@ -7,8 +7,8 @@ import torch
 import yaml
 
 from parity.cli.main import main
-from parity.root_ggfm.runs import curve
-from parity.root_ggfm.runs.sizes import size_config
+from parity.root_ggfm.runs import plots
+from parity.root_ggfm.runs.run_spec import preset_config
 from parity.root_ggfm.sides.ggfm import GgfmSide
 from parity.root_ggfm.sides.root import RootSide
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic_continuous
@@ -31,7 +31,7 @@ def threads():
 
 @pytest.fixture
 def quick_curve(monkeypatch):
-    monkeypatch.setattr(curve, "loss_curve", lambda result: b"a picture")
+    monkeypatch.setattr(plots, "loss_curve", lambda result: b"a picture")
 
 
 def run(folder, *options, task=CONTINUOUS):
@@ -106,9 +106,9 @@ def test_sampled_designs_that_are_not_finite_are_a_divergence(tmp_path, capsys, 
 
 
 def test_a_configuration_file_is_run_as_it_is_and_what_nothing_uses_is_named(tmp_path, capsys):
-    from parity.root_ggfm.runs.settings import merged
+    from parity.root_ggfm.runs.run_spec import merged
 
-    config = merged(size_config("desk", synthetic_continuous()), TINY)
+    config = merged(preset_config("desk", synthetic_continuous()), TINY)
     config["training"]["colour"] = "blue"
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(config))
@@ -186,7 +186,7 @@ def test_the_report_takes_whole_runs_in(tmp_path, capsys):
     arguments = ["report", "--component", "schedule", "--task", CONTINUOUS, "--examples", "2"]
     out = tmp_path / "report"
     assert main([*arguments, "--out", str(out), "--runs", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere is no folder" in capsys.readouterr().err
+    assert "nowhere is not a folder" in capsys.readouterr().err
     assert main([*arguments, "--out", str(out), "--runs", str(tmp_path / "runs")]) == 0
     assert '<h2 id="runs">Whole runs</h2>' in (out / "index.html").read_text()
     assert json.loads((out / "report.json").read_text())["runs"]["comparisons"][0]["label"] == "ggfm-aligned"

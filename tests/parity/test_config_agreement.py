@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from parity.root_ggfm.sides.loading import load_side
+from parity.loading import load_side
 from parity.root_ggfm.sides.root_config import published_config
 
 SIDES = [load_side("reference_root"), load_side("ggfm")]

@@ -12,8 +12,8 @@ from parity.cli.main import main
 from parity.diagnosis import explain as module
 from parity.diagnosis.explain import explain, only
 from parity.diagnosis.pointer import look_at
+from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from parity.verdict import Verdict
 from tests.parity.toys import CONTEXT, PARAMS, REFERENCE, Toy, component
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from parity.component import Context
+from parity.loading import load_side
 from parity.root_ggfm.components import component
 from parity.root_ggfm.contract import Step
-from parity.root_ggfm.sides.loading import load_side, switches
+from parity.root_ggfm.profiles import switches
 from parity.root_ggfm.tasks.catalogue import load_task
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "root" / "index.json"

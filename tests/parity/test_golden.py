@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
-from parity.root_ggfm.published_numbers.judge import judge_case
-from parity.root_ggfm.sides.loading import load_side
+from parity.loading import load_side
+from parity.recording.recording import GoldenError
+from parity.root_ggfm.published_numbers import GoldenFolder, judge_case
 from parity.verdict import Verdict
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -22,7 +22,13 @@ MATRIX_PRODUCTS = {"denoiser", "p_losses", "forward_seeded", "p_sample", "sample
 
 
 def keys(folder):
-    return [(name, case["key"]) for name in folder.components for case in folder._components[name]]
+    return [(name, key) for name in folder.components for key in folder.keys(name)]
+
+
+def allowed(component):
+    """On the processor that recorded the numbers all bits are equal; elsewhere those that no processor changes."""
+    exact = RECORDED_ON or component not in MATRIX_PRODUCTS
+    return {Verdict.IDENTICAL} if exact else {Verdict.IDENTICAL, Verdict.ROUNDING}
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +42,7 @@ def one_thread():
 @pytest.mark.parametrize(("component", "key"), keys(ROOT))
 def test_the_reference_computes_what_root_computed(component, key):
     found = judge_case(ROOT.case(key), ROOT, load_side("reference_root"))
-    if RECORDED_ON or component not in MATRIX_PRODUCTS:
-        assert found.verdict is Verdict.IDENTICAL, found.reason
-    assert found.agrees, found.reason
+    assert found.verdict in allowed(component), found.reason
 
 
 @pytest.mark.parametrize(("component", "key"), keys(ROOT))
@@ -50,9 +54,7 @@ def test_aligned_ggfm_computes_what_root_computed(component, key):
 @pytest.mark.parametrize(("component", "key"), keys(GGFM))
 def test_ggfm_computes_what_the_published_ggfm_computed(component, key):
     found = judge_case(GGFM.case(key), GGFM, load_side("ggfm", on=PUBLISHED_BRIDGE))
-    if RECORDED_ON or component not in MATRIX_PRODUCTS:
-        assert found.verdict is Verdict.IDENTICAL, found.reason
-    assert found.agrees, found.reason
+    assert found.verdict in allowed(component), found.reason
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from parity.judge import judge
-from parity.side import MissingComponent, SideLost
+from parity.side import Capabilities, MissingComponent, SideLost
 from parity.verdict import Verdict
 
 from .toys import CONTEXT, PARAMS, REFERENCE, Toy, component
@@ -103,7 +103,7 @@ def test_a_failure_is_a_refusal_of_code_that_checks_nothing_and_a_crash_is_none(
 ):
     reference, candidate = Toy("reference", raising(ValueError("a"))), Toy("candidate", raising(error))
     for unchecked, expected in ((False, of_code_that_checks), (True, of_code_that_checks_nothing)):
-        candidate.is_unchecked = unchecked
+        candidate.capabilities = Capabilities(checks_inputs=not unchecked)
         found = judge(component(refused=lambda p: True), PARAMS, reference, candidate, CONTEXT)
         assert found.verdict is expected
 

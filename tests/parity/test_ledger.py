@@ -4,7 +4,7 @@ import pytest
 
 from parity.ledger import LedgerError, load, reaching
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import switches
+from parity.root_ggfm.study import STUDY
 
 ENTRY = """
 [[difference]]
@@ -12,8 +12,8 @@ name = "{name}"
 section = "1"
 component = "{component}"
 verdict = "{verdict}"
-root = "a"
-ggfm = "b"
+reference = "a"
+candidate = "b"
 cause = "c"
 {more}
 """
@@ -29,8 +29,10 @@ def write(tmp_path, *entries):
 
 
 def test_the_projects_ledger_is_valid_and_names_every_switch():
-    entries = load(components=REGISTRY, switches=switches())
-    assert {name for name, entry in entries.items() if entry.described} == set(switches("described"))
+    entries = load(STUDY.ledger, components=REGISTRY, switches=STUDY.implementations["ggfm"].switches(None))
+    assert {name for name, entry in entries.items() if entry.active} == set(
+        STUDY.implementations["ggfm"].switches("described")
+    )
     assert [entry.name for entry in reaching(entries, "predict_x0")] == ["noise_eps"]
 
 

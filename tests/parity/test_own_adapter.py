@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from parity.cli.main import main
+from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from parity.session import open_session
 
 from .toys import CONTEXT

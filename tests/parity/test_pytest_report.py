@@ -21,7 +21,7 @@ _TEST = """
         assert RESULTS[k]["ok"]
 """
 _CONFTEST = """
-    from parity.pytest_report import ParityReporter
+    from parity.pytest_plugin import ParityReporter
 
     class Keeping(ParityReporter):
         def pytest_terminal_summary(self, terminalreporter):
@@ -29,7 +29,7 @@ _CONFTEST = """
             terminalreporter.line("kept " + ",".join(sorted(r["component"] for r in self._results.values())))
 
     def pytest_configure(config):
-        config.pluginmanager.register(Keeping(None, None, lambda jobs: []), "keeping")
+        config.pluginmanager.register(Keeping(None), "keeping")
 """
 
 
@@ -56,7 +56,7 @@ def test_junit_carries_verdict_reason_and_line_and_no_result(pytester):
 
 def test_the_result_travels_with_the_tests_report():
     item = SimpleNamespace(user_properties=[("other", 1), ("parity", json.dumps(result("ema")))])
-    hook = ParityReporter(None, None, lambda jobs: []).pytest_runtest_makereport(item)
+    hook = ParityReporter(None).pytest_runtest_makereport(item)
     next(hook)
     with pytest.raises(StopIteration) as ended:
         hook.send(SimpleNamespace(nodeid="a test"))

@@ -16,16 +16,15 @@ from parity.cli.main import main
 from parity.component import Context
 from parity.execution import run
 from parity.judge import judge
+from parity.loading import load_side
 from parity.recording.outcomes import plain_outcome, read_outcome
 from parity.recording.provenance import code_of, source_state
 from parity.recording.record import record_component
 from parity.recording.recorded_side import RecordedSide
-from parity.recording.recording import FORMAT, Recording
+from parity.recording.recording import FORMAT, GoldenError, Recording
 from parity.recording.values import Arrays, ValueNotKept, decode, encode, fingerprint
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.published_numbers.folder import GoldenError
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.synthetic import synthetic8, synthetic_continuous
 from parity.search import Candidate, explore, inputs_of
 from parity.side import MissingComponent

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parity.loading import load_side
 from parity.report.collect import plot_data, source_data
 from parity.report.drawing import drawn
 from parity.report.plot import numbers
 from parity.root_ggfm.components import component
-from parity.root_ggfm.sides.loading import load_side
 from parity.search import Candidate
 from parity.session import Session, open_session
 

@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from parity.root_ggfm.runs.comparison import Standing, compare
-from parity.root_ggfm.runs.folder import RESULT, write_document
-from parity.root_ggfm.runs.table import load_results, rows, text
+from parity.root_ggfm.runs.comparison import Standing, compare, load_results, rows, text
+from parity.root_ggfm.runs.seed_run import RESULT, write_document
 
 
 def result(label, seed, p100, p80=0.6, p50=0.5, *, nudge=None, **changes):
@@ -208,7 +207,7 @@ def test_results_are_found_below_a_folder_root_first(tmp_path):
 
 
 def test_a_folder_without_sound_results_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="nowhere is no folder"):
+    with pytest.raises(ValueError, match="nowhere is not a folder"):
         load_results(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"holds no result\.json"):
         load_results(tmp_path)

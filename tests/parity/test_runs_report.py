@@ -5,12 +5,11 @@ import re
 
 import pytest
 
-from parity import __version__
 from parity.report.page import render
 from parity.report.write import write_report
 from parity.results import FORMAT
-from parity.root_ggfm.runs.curve import loss_curve, smoothed, validations
-from parity.root_ggfm.runs.plots import run_plots
+from parity.root_ggfm.runs.plots import loss_curve, run_plots, smoothed, validations
+from parity.version import __version__
 from tests.parity.test_runs_comparison import NUDGED, ROOT, diverged, result
 
 DOCUMENT = {"format": FORMAT, "parity": __version__, "header": ["a header"], "ledger": [], "results": []}

@@ -7,10 +7,8 @@ import pytest
 import torch
 from filelock import FileLock
 
-from parity.root_ggfm.runs import curve
-from parity.root_ggfm.runs.result import read_result
-from parity.root_ggfm.runs.run import run_seeds
-from parity.root_ggfm.runs.seed_run import run_seed
+from parity.root_ggfm.runs import plots
+from parity.root_ggfm.runs.seed_run import read_result, run_seed, run_seeds
 from tests.parity import fake_runs
 from tests.parity.fake_runs import BATCHES, FakeTraining, config
 
@@ -36,7 +34,7 @@ def threads():
 def quick_curve(request, monkeypatch):
     """Drawing takes longer than all the rest: one test draws."""
     if "curve" not in request.node.name:
-        monkeypatch.setattr(curve, "loss_curve", lambda result: b"a picture")
+        monkeypatch.setattr(plots, "loss_curve", lambda result: b"a picture")
 
 
 def test_a_seed_leaves_conditions_checkpoint_progress_curve_and_result(tmp_path):
@@ -274,10 +272,10 @@ def test_a_checkpoint_that_is_gone_is_missed(tmp_path):
 
 
 def test_without_matplotlib_there_is_no_curve_and_a_line_says_so(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "parity.root_ggfm.runs.curve", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     lines = []
     assert run_seed(asked(tmp_path), 3, say=lines.append)["status"] == "finished"
-    assert "loss.png: it needs parity.root_ggfm.runs.curve" in lines[0]
+    assert "loss.png: it needs matplotlib.figure" in lines[0]
 
 
 def test_a_nudge_moves_the_run_before_it_goes_on_as_well(tmp_path):

@@ -6,11 +6,20 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from parity.root_ggfm.runs.fits import check_fits, check_task_name
-from parity.root_ggfm.runs.request import prepare
-from parity.root_ggfm.runs.settings import entries, merged, parse_seeds, parse_settings, plain, seeds_in_words
-from parity.root_ggfm.runs.sizes import DESK, size_config
-from parity.root_ggfm.sides.loading import load_side
+from parity.loading import load_side
+from parity.root_ggfm.runs.run_spec import (
+    DESK,
+    check_feasible,
+    check_task_name,
+    entries,
+    merged,
+    parse_seeds,
+    parse_settings,
+    plain,
+    prepare,
+    preset_config,
+    seeds_in_words,
+)
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic8, synthetic_continuous
@@ -72,9 +81,9 @@ def test_a_configuration_with_nan_is_refused_and_dates_become_text():
 
 @pytest.mark.parametrize("task", PUBLISHED)
 def test_published_is_roots_configuration_and_desk_changes_what_it_says(task):
-    published = size_config("published", Named(task))
+    published = preset_config("published", Named(task))
     assert published == published_config(task)
-    before, now = dict(entries(published)), dict(entries(size_config("desk", Named(task))))
+    before, now = dict(entries(published)), dict(entries(preset_config("desk", Named(task))))
     changed = {name: now[name] for name in before if now[name] != before[name]}
     assert before.keys() == now.keys()
     assert changed == {name: override.value for name, override in DESK.items() if name in before}
@@ -84,7 +93,7 @@ def test_published_is_roots_configuration_and_desk_changes_what_it_says(task):
 @pytest.mark.parametrize(("task", "dimension"), [(synthetic8(), 24), (synthetic_continuous(), 10)])
 @pytest.mark.parametrize("side", ["reference_root", "ggfm"])
 def test_desk_fits_the_built_in_tasks_and_both_sides_take_it(task, dimension, side):
-    config = size_config("desk", task)
+    config = preset_config("desk", task)
     assert config["model"]["BB"]["params"]["MLPParams"]["image_size"] == dimension
     assert load_side(side).check_config(config) == ()
     check_task_name(config, task.name)
@@ -92,11 +101,11 @@ def test_desk_fits_the_built_in_tasks_and_both_sides_take_it(task, dimension, si
 
 def test_a_size_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(ValueError, match="size 'huge' is unknown; allowed are desk, published"):
-        size_config("huge", Named("TFBind8-Exact-v0"))
+        preset_config("huge", Named("TFBind8-Exact-v0"))
     with pytest.raises(ValueError, match=f"size 'published' does not exist for task {DISCRETE}; it does for Ant"):
-        size_config("published", synthetic8())
+        preset_config("published", synthetic8())
     with pytest.raises(ValueError, match="--config takes a configuration of your own"):
-        size_config("desk", Named("HopperController-Exact-v0"))
+        preset_config("desk", Named("HopperController-Exact-v0"))
 
 
 def test_scores_must_be_normalised_by_the_range_of_the_task_that_is_run():
@@ -119,7 +128,7 @@ def test_a_request_names_its_folder_by_task_size_and_label(tmp_path):
 
 
 def test_a_configuration_of_ones_own_is_taken_as_it_is_and_unused_entries_are_named(tmp_path):
-    config = size_config("desk", synthetic_continuous())
+    config = preset_config("desk", synthetic_continuous())
     config["training"]["colour"] = "blue"
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     request = prepare(side="root", task=CONTINUOUS, config=tmp_path / "mine.yaml")
@@ -147,7 +156,7 @@ def test_an_impossible_configuration_is_refused_by_name(side, change, message):
 
 
 def test_a_configuration_that_lacks_something_is_refused_with_its_file(tmp_path):
-    config = size_config("desk", synthetic_continuous())
+    config = preset_config("desk", synthetic_continuous())
     del config["training"]["batch_size"]
     (tmp_path / "short.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match=r"short.yaml.*batch_size"):
@@ -202,20 +211,20 @@ def test_the_conditions_tell_other_data_apart():
 def test_what_would_fail_after_training_is_said_before(changes, message):
     task = SimpleNamespace(y=range(32_898))
     config = published_config("TFBind8-Exact-v0")
-    check_fits(config, task)
+    check_feasible(config, task)
     with pytest.raises(ValueError, match=message):
-        check_fits(merged(config, changes), task)
+        check_feasible(merged(config, changes), task)
 
 
 def test_the_switch_pool_draws_its_own_start_points():
     config = merged(published_config("TFBind8-Exact-v0"), {"GP.num_points": 1025})
-    check_fits(config, SimpleNamespace(y=range(32_898)), ["pool"])
+    check_feasible(config, SimpleNamespace(y=range(32_898)), ["pool"])
 
 
 @pytest.mark.parametrize(("designs", "most"), [(1500, 3000), (2000, 4000), (2001, 4001), (9000, 4001)])
 def test_the_switch_pool_draws_half_of_them_from_the_best(designs, most):
     task, gp = SimpleNamespace(y=range(designs)), "GP.num_points"
     config = merged(published_config("TFBind8-Exact-v0"), {gp: most})
-    check_fits(config, task, ["pool"])
+    check_feasible(config, task, ["pool"])
     with pytest.raises(ValueError, match=rf"GP.num_points must be at most {most} with the switch pool, got {most + 1}"):
-        check_fits(merged(config, {gp: most + 1}), task, ["pool"])
+        check_feasible(merged(config, {gp: most + 1}), task, ["pool"])

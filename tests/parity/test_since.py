@@ -13,8 +13,8 @@ from parity.change_impact.selection import component_files, selection_of
 from parity.component import Context, start_seed
 from parity.execution import run
 from parity.jobs import open_judge  # noqa: F401 - everything that judges is loaded
+from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.tasks.synthetic import synthetic8
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,8 @@ def test_every_file_of_both_implementations_is_known_and_only_configuration_read
 
 
 def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_nothing():
-    everything = ("parity/judge.py", "parity/root_ggfm/tasks/tfbind8.py", "parity/root_ggfm/known_differences.toml", "conftest.py",
+    everything = ("parity/judge.py", "parity/root_ggfm/tasks/tfbind8.py", "parity/root_ggfm/known_differences.toml",
+                  "conftest.py",
                   "pyproject.toml", "constraints.txt", "parity/jobs.py", "ggfm/__init__.py", "ggfm/gone.py",
                   "reference_root/configs/TFBind8-Exact-v0.yaml", "a/file/nobody/knows")  # fmt: skip
     nothing = ("README.md", "docs/verdicts.md", "tests/parity/test_judge.py", "benchmarks/__main__.py",
@@ -130,11 +131,8 @@ def test_what_touches_nothing_is_not_imported_by_what_judges():
     judging = ["parity.search", "parity.stale_entries", "parity.session", "parity.results", "parity.process.worker"]
     files = sources.files_of(Reference(module) for module in judging)
     assert "parity/judge.py" in files
-    shown = tuple(f"parity/{name}/" for name in ("diagnosis", "report", "runs", "user_list"))
-    published = (
-        *(f"parity/root_ggfm/published_numbers/{name}.py" for name in ("calls", "judge")),
-        "parity/recording/recorder.py",
-    )
+    shown = tuple(f"parity/{name}/" for name in ("diagnosis", "report", "root_ggfm/runs", "root_ggfm/claims"))
+    published = ("parity/root_ggfm/published_numbers.py", "parity/recording/recorder.py")
     assert not [file for file in files if file.startswith(shown + published)]
 
 

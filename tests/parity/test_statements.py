@@ -22,8 +22,8 @@ from parity.diagnosis.repair.folder import named_alike
 from parity.diagnosis.repair.search import _in_order
 from parity.diagnosis.repair.vocabulary import vocabulary
 from parity.diagnosis.site import site_at
+from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side
 from tests.parity.toys import module_from
 
 _REFERENCE = """

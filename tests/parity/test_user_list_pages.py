@@ -105,9 +105,9 @@ def test_the_command_speaks_chinese_and_writes_the_files(capsys, tmp_path):
     ("arguments", "message"),
     [
         (["--claim", "0.1"], "claim '0.1' does not exist; allowed are 1.1"),
-        (["--runs", "absent-folder"], "absent-folder is no folder"),
+        (["--runs", "absent-folder"], "absent-folder is not a folder"),
         (["--task", "TFBind9"], "TFBind9"),
-        (["--threads", "0"], "threads must be at least 1, got 0"),
+        (["--threads", "0"], "threads must be from 1 to 256, got 0"),
     ],
 )
 def test_a_wrong_option_exits_2_and_says_which(capsys, arguments, message):

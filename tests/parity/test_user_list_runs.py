@@ -5,7 +5,7 @@ import pytest
 from parity.component import Context
 from parity.root_ggfm.claims.bench import Bench
 from parity.root_ggfm.claims.check import check_list, exit_code
-from parity.root_ggfm.sides.loading import switches
+from parity.root_ggfm.profiles import switches
 from parity.root_ggfm.tasks.synthetic import synthetic_continuous
 from tests.parity.test_runs_comparison import many, result
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.root_ggfm.tasks import flexs, tfbind8
-from parity.root_ggfm.tasks.cache import npy_bytes, sha256
+from parity.root_ggfm.tasks import tfbind8
+from parity.root_ggfm.tasks.tfbind8 import npy_bytes, sha256
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def pinned(lookalike: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch) -> by
     x, y = tfbind8.parse(lookalike)
     shown = tfbind8.table_task(x, y).y
     statistics = {"rows": len(shown), "max": shown.max(), "mean": shown.mean(), "std": shown.std()}
-    monkeypatch.setattr(flexs, "TEXT_SHA256", sha256(lookalike))
+    monkeypatch.setattr(tfbind8, "TEXT_SHA256", sha256(lookalike))
     monkeypatch.setattr(tfbind8, "FILES", {"x.npy": sha256(npy_bytes(x)), "y.npy": sha256(npy_bytes(y))})
     monkeypatch.setattr(tfbind8, "VISIBLE", {key: float(value) for key, value in statistics.items()})
     return lookalike

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parity.root_ggfm.tasks.array_task import ArrayTask, TableOracle
-from parity.root_ggfm.tasks.interface import Task
-from parity.root_ggfm.tasks.logits import integers_to_logits, logits_to_integers
+from parity.root_ggfm.tasks.task import ArrayTask, TableOracle, Task, integers_to_logits, logits_to_integers
 
 SEQUENCES = np.array([[0, 1, 2], [3, 3, 0], [1, 2, 3]], dtype=np.int32)
 

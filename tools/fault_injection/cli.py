@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.atomic_write import write_atomic
-from parity.root_ggfm.runs.settings import parse_seeds
+from parity.root_ggfm.runs.run_spec import parse_seeds
 from tools.fault_injection.campaign import open_campaign
 from tools.fault_injection.catalogue import Change, load
 from tools.fault_injection.mutants import reviewed, sample_mutants

@@ -17,8 +17,8 @@ _INTRODUCTION = """# Who checks the checker
 Faults are planted, one at a time, in copies of GGFM; every component that could see one is judged as by `parity check
 --profile aligned`. Harmless rewrites are planted as well: nothing may alarm.
 
-- **Faults**: one-line mistakes as people make them ([`faults.toml`](../tools/fault_injection/faults.toml)); each names the
-  component that must catch it.
+- **Faults**: one-line mistakes as people make them ([`faults.toml`](../tools/fault_injection/faults.toml)); each names
+  the component that must catch it.
 - **Mutants**: a seeded sample of what Cosmic Ray's operators do to lines that the components run.
 - **Rewrites**: the same mathematics with other rounding or in another order
   ([`rewrites.toml`](../tools/fault_injection/rewrites.toml)).

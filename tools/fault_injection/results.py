@@ -13,7 +13,7 @@ __all__ = ["FORMAT", "Results", "Row"]
 FORMAT = "parity-faults/1"
 
 Row = dict[str, Any]
-"""`what`, `id`, `seed`, `key` (of all that it depends on), `outcome`, and what `tools.fault_injection.campaign` found."""
+"""`what`, `id`, `seed`, `key` (of all that it depends on), `outcome`, and what the campaign found."""
 
 
 class Results:

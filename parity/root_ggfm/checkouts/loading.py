@@ -1,4 +1,4 @@
-"""Recognise a checkout by its files and import it in a host process: `root:PATH`, `ggfm:PATH`.
+"""Import a checkout in a host process and make its side: `root:PATH`, `ggfm:PATH`.
 
 Published code imports packages that no component needs and uses names that newer libraries no longer have. Import
 stubs and restored names, in this process only, make up for both.
@@ -26,60 +26,12 @@ from parity.root_ggfm.checkouts.ggfm import GgfmCheckout
 from parity.root_ggfm.checkouts.patching import is_own
 from parity.root_ggfm.checkouts.root import RootCheckout
 from parity.root_ggfm.checkouts.side import CheckoutSide, is_of_folder, is_within
+from parity.root_ggfm.study import STUDY
+from parity.study import NoCheckout, find_checkout
 
-__all__ = [
-    "LAYOUTS",
-    "ImportStubs",
-    "NoCheckout",
-    "check_folder",
-    "load_checkout",
-    "restore_numpy_names",
-    "with_layout",
-]
-
-LAYOUTS = {
-    "root": ("gaussian_process/GP.py", "model/BrownianBridge/BrownianBridgeModel.py", "runners/utils.py"),
-    "ggfm": ("src/brownian_bridge.py", "src/generator.py"),
-}
-"""Files that identify a layout. One of them is enough, since a commit may lack some."""
+__all__ = ["ImportStubs", "load_checkout", "restore_numpy_names"]
 
 _ADAPTERS: dict[str, type[CheckoutSide]] = {"root": RootCheckout, "ggfm": GgfmCheckout}
-
-
-class NoCheckout(ValueError):
-    """A path that holds no checkout of a layout, or one that Python cannot read."""
-
-
-def check_folder(specifier: str) -> tuple[str, Path]:
-    """Return the layout and the folder that `LAYOUT:PATH` names. Raises NoCheckout naming what it lacks."""
-    layout, _, path = specifier.partition(":")
-    folder = Path(path).expanduser().resolve()
-    if not path or not folder.is_dir():
-        raise NoCheckout(f"{specifier}: {path or 'an empty path'} is not a folder")
-    if not any((folder / file).is_file() for file in LAYOUTS[layout]):
-        other = [name for name, files in LAYOUTS.items() if all((folder / file).is_file() for file in files)]
-        hint = f"; it looks like {other[0]}:{path}" if other else ""
-        raise NoCheckout(
-            f"{specifier} is no checkout of that layout: it has none of {', '.join(LAYOUTS[layout])}{hint}"
-        )
-    return layout, folder
-
-
-def with_layout(path: str) -> str:
-    """Return `LAYOUT:PATH` of a folder, by its files; return a specifier that names its layout as it is.
-
-    Raises NoCheckout for a folder that has neither layout, and for one that has both.
-    """
-    if path.partition(":")[0] in LAYOUTS:
-        return path
-    folder = Path(path)
-    found = [name for name, files in LAYOUTS.items() if any((folder / file).is_file() for file in files)]
-    if not found:
-        layouts = "; ".join(f"{name}: {', '.join(files)}" for name, files in LAYOUTS.items())
-        raise NoCheckout(f"{path} is no checkout: it has none of the files of either layout ({layouts})")
-    if len(found) > 1:
-        raise NoCheckout(f"{path} matches two layouts: say which is meant, {' or '.join(f'{n}:{path}' for n in found)}")
-    return f"{found[0]}:{path}"
 
 
 def load_checkout(specifier: str) -> CheckoutSide:
@@ -89,7 +41,7 @@ def load_checkout(specifier: str) -> CheckoutSide:
     layout can be imported. A module that imports what the checkout lacks, or fails in another way, costs only the
     components that need it; an optional one may fail for any reason.
     """
-    layout, folder = check_folder(specifier)
+    layout, folder = find_checkout(specifier, STUDY.layouts)
     sys.path.insert(0, str(folder))
     stubs = ImportStubs(folder)
     sys.meta_path.insert(0, stubs)
@@ -154,7 +106,9 @@ def _copy_settings(folder: Path) -> None:
 
 
 def _other_layouts(layout: str, folder: Path) -> list[str]:
-    others = [n for n, files in LAYOUTS.items() if n != layout and all((folder / file).is_file() for file in files)]
+    others = [
+        n for n, other in STUDY.layouts.items() if n != layout and all((folder / f).is_file() for f in other.files)
+    ]
     return [f"{folder.name} has the layout of {name}: too; it is read as {layout}:" for name in others]
 
 

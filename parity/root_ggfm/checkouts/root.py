@@ -19,8 +19,7 @@ from parity.root_ggfm.checkouts.side import BRIDGE_SETTINGS, CheckoutSide, loss_
 from parity.root_ggfm.contract import Bridge, Pairs, Step
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config, published_range
 from parity.root_ggfm.sides.root_pairs import ENDS, nested
-from parity.root_ggfm.tasks.array_task import ArrayTask
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import ArrayTask, Task
 from parity.root_ggfm.training_trace import Timeline
 from parity.side import MissingComponent, Tree
 

@@ -18,7 +18,7 @@ from parity.root_ggfm.checkouts.call_adapter import accepted, call_by_name, defa
 from parity.root_ggfm.checkouts.patching import patched, precision
 from parity.root_ggfm.contract import Bridge, Pairs
 from parity.root_ggfm.sides.root_pairs import ENDS, nested, stacked
-from parity.side import MissingComponent, Tree
+from parity.side import Capabilities, MissingComponent, Tree
 
 __all__ = [
     "BRIDGE_SETTINGS",
@@ -44,7 +44,7 @@ class CheckoutSide:
     `model_module`, `gp_module`, `pairs_module`, `ema_module`: where the layout keeps each of them.
     """
 
-    is_unchecked = True
+    capabilities = Capabilities(checks_inputs=False)
     """Published code checks no input, so that any way to fail on one counts as refusing it."""
 
     layout: str

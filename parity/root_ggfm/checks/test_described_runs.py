@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from parity.execution import Outcome, run
+from parity.loading import load_side
 from parity.root_ggfm.components import component
-from parity.root_ggfm.sides.loading import load_side
 from parity.session import Session
 
 pytestmark = pytest.mark.about("training", "described")

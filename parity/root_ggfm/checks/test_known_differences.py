@@ -12,9 +12,9 @@ from parity.component import Component, start_seed
 from parity.execution import Outcome, run
 from parity.judge import judge
 from parity.ledger import Entry
+from parity.loading import load_side
 from parity.policy import Policy
 from parity.root_ggfm.components import REGISTRY, component
-from parity.root_ggfm.sides.loading import load_side
 from parity.search import judge_explained
 from parity.session import Session
 from parity.side import Side
@@ -29,7 +29,7 @@ class KnownDifference(AssertionError):
 def test_described_agrees_at_the_pinned_input(difference: Entry, parity_session: Session) -> None:
     """Fails as expected; passes (which strict xfail reports) when the ledger's entry is stale."""
     owner = component(difference.component)
-    on = [] if difference.described else [difference.name]
+    on = [] if difference.active else [difference.name]
     candidate = parity_session.candidate_in("described", on=on)
     params = difference.pinned(owner.examples[0])
     found, explained = judge_explained(owner, params, parity_session.reference, candidate, parity_session.context)

@@ -10,8 +10,9 @@ import pytest
 
 from parity.component import Component
 from parity.ledger import Entry
+from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.sides.loading import load_side, switches
+from parity.root_ggfm.profiles import switches
 from parity.root_ggfm.stated_differences import CLAIMED, Claimed
 from parity.search import Candidate, explore
 from parity.session import Session

@@ -16,8 +16,8 @@ import torch
 
 from parity.execution import cast
 from parity.ledger import Entry
+from parity.loading import load_side
 from parity.root_ggfm.components import component
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.training_trace import TEST, record_timeline, seen_at, step_of
 from parity.session import Session
 from parity.side import Side, Tree

@@ -14,9 +14,10 @@ from parity.component import Context, start_seed
 from parity.execution import Outcome, cast, run
 from parity.judge import judge
 from parity.ledger import Entry, load
+from parity.loading import load_side
 from parity.root_ggfm.components import component
 from parity.root_ggfm.components.data import designs
-from parity.root_ggfm.sides.loading import load_side
+from parity.root_ggfm.profiles import LEDGER
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.root_ggfm.tasks.tfbind8 import NAME as TFBIND8
 from parity.root_ggfm.training_trace import record_timeline, seen_at
@@ -38,7 +39,7 @@ _ENOUGH = 4000
 class Bench:
     """Both implementations under one task. Everything is seeded: the same bench gives the same numbers.
 
-    `runs`: results of whole runs as `parity.root_ggfm.runs.table.load_results` reads them. `options` are put at the end of every
+    `runs`: results of whole runs as `parity.root_ggfm.runs.comparison.load_results` reads them. `options` are put at the end of every
     command that is shown, such as ` --task Synthetic8-v0`.
     """
 
@@ -49,7 +50,7 @@ class Bench:
         self.runs = runs
         self.runs_folder = runs_folder
         self.reference: Side = load_side("reference_root")
-        self.ledger: dict[str, Entry] = load()
+        self.ledger: dict[str, Entry] = load(LEDGER)
         self.options = options
         self._made: dict[str, Any] = {}
 

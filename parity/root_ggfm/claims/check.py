@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from parity import __version__
+from parity.loading import load_side
 from parity.root_ggfm.claims.bench import Bench
 from parity.root_ggfm.claims.claims import Claim, Unlisted, UserList, load
 from parity.root_ggfm.claims.evidence import EVIDENCE
 from parity.root_ggfm.claims.facts import Fact, standing
-from parity.root_ggfm.sides.loading import load_side
+from parity.version import __version__
 
 __all__ = ["FORMAT", "check_list", "exit_code"]
 
@@ -103,7 +103,7 @@ def _measured(entry: Unlisted, bench: Bench) -> dict[str, Any]:
         "reason": "",
         "seen": None,
         "command": "",
-        "en": {"root": known.root, "ggfm": known.ggfm, "cause": known.cause},
+        "en": {"root": known.reference, "ggfm": known.candidate, "cause": known.cause},
         "zh": {"root": entry.root, "ggfm": entry.ggfm, "cause": entry.cause},
         "error": None,
     }

@@ -12,6 +12,7 @@ from parity.ledger import load as load_ledger
 from parity.root_ggfm.claims.evidence import EVIDENCE
 from parity.root_ggfm.claims.facts import Standing
 from parity.root_ggfm.claims.words import KINDS
+from parity.root_ggfm.profiles import LEDGER
 
 __all__ = ["Claim", "ClaimsError", "Unlisted", "UserList", "load"]
 
@@ -79,7 +80,7 @@ def load(path: Path = _FILE) -> UserList:
     unlisted = tuple(
         _made(Unlisted, item, f"unlisted difference {item.get('name', '?')}") for item in raw.get("unlisted", ())
     )
-    named, without = {entry.name for entry in unlisted}, {n for n, e in load_ledger().items() if not e.section}
+    named, without = {entry.name for entry in unlisted}, {n for n, e in load_ledger(LEDGER).items() if not e.section}
     if named != without:
         raise ClaimsError(
             f"{path.name}: unlisted are {sorted(named)}, the ledger's without a section {sorted(without)}"

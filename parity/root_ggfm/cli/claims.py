@@ -18,7 +18,7 @@ from parity.root_ggfm.claims.claims import load
 from parity.root_ggfm.claims.view import view
 from parity.root_ggfm.claims.words import LANGUAGES
 from parity.root_ggfm.claims.write import write_list
-from parity.root_ggfm.runs.table import load_results
+from parity.root_ggfm.runs.comparison import load_results
 from parity.session import open_session
 
 __all__ = ["add_parser", "check_claims"]

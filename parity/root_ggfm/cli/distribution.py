@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from parity.root_ggfm.sides.loading import PROFILES
+from parity.root_ggfm.profiles import PROFILES
 from parity.root_ggfm.statistical_tests.judge import FALSE_ALARMS, judge_distributions
 from parity.session import open_session
 

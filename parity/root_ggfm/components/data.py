@@ -13,8 +13,7 @@ from torch import Tensor
 from parity.component import Component, Context, Params, gaussian
 from parity.policy import Policy
 from parity.root_ggfm.components.strategies import seeds
-from parity.root_ggfm.tasks.array_task import ArrayTask
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import ArrayTask, Task
 
 __all__ = ["COMPONENTS", "designs", "small_task"]
 

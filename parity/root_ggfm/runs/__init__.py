@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from parity.root_ggfm.runs.comparison import Comparison, compare
-from parity.root_ggfm.runs.request import Request, RunSide, prepare
-from parity.root_ggfm.runs.result import read_result
-from parity.root_ggfm.runs.run import run_seeds, seed_line, summary_line, summary_of
-from parity.root_ggfm.runs.seed_run import run_seed
-from parity.root_ggfm.runs.settings import parse_seeds
-from parity.root_ggfm.runs.sizes import DESK, SIZES, size_config
-from parity.root_ggfm.runs.table import Row, load_results, rows
+from parity.root_ggfm.runs.comparison import Comparison, Row, compare, load_results, rows
+from parity.root_ggfm.runs.run_spec import DESK, SIZES, RunSpec, parse_seeds, prepare
+from parity.root_ggfm.runs.seed_run import read_result, run_seed, run_seeds, summary_of
 
 __all__ = [
     "DESK",
     "SIZES",
     "Comparison",
-    "Request",
     "Row",
-    "RunSide",
+    "RunSpec",
     "compare",
     "load_results",
     "parse_seeds",
@@ -26,8 +20,5 @@ __all__ = [
     "rows",
     "run_seed",
     "run_seeds",
-    "seed_line",
-    "size_config",
-    "summary_line",
     "summary_of",
 ]

@@ -1,20 +1,22 @@
-"""Scores and losses of whole runs as plots."""
+"""Scores and losses of whole runs as plots, and the loss curve of one run as a picture."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from parity.report.plot import Panel, Plot, panel, plot, series
-from parity.root_ggfm.runs.comparison import conditions_key
-from parity.root_ggfm.runs.curve import smoothed, validations
-from parity.root_ggfm.runs.result import PERCENTILES
-from parity.root_ggfm.tasks.constants import CONSTANTS
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["run_plots"]
+from parity.report.plot import Panel, Plot, panel, plot, series
+from parity.root_ggfm.runs.run_spec import PERCENTILES, conditions_key
+from parity.root_ggfm.tasks.task import CONSTANTS
+
+__all__ = ["loss_curve", "run_plots", "smoothed", "validations"]
 
 _POINTS = 200
-"""Kept of a curve of losses."""
+"""Points kept of a curve of losses."""
 
 _SCORES_CAPTION = (
     "A dot is a seed, a bar their mean; dotted: the best design that the methods got to see; "
@@ -26,8 +28,50 @@ _LOSSES_CAPTION = (
 )
 
 
+def smoothed(losses: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middle steps of windows of a fiftieth of the run, and the mean batch loss of each."""
+    window = max(1, len(losses) // 50)
+    if not losses:
+        return np.empty(0), np.empty(0)
+    sums = np.concatenate([[0.0], np.cumsum(losses)])
+    means = np.asarray((sums[window:] - sums[:-window]) / window)
+    return np.arange(len(means), dtype=np.float64) + (window + 1) / 2, means
+
+
+def validations(result: Mapping[str, Any]) -> tuple[list[int], list[float]]:
+    """Return global steps and mean losses of the validations that had pairs."""
+    pairs = zip(result["val_steps"], result["val_losses"], strict=True)
+    there = [(step, mean) for step, mean in pairs if mean is not None]
+    return [step for step, _ in there], [mean for _, mean in there]
+
+
+def loss_curve(result: Mapping[str, Any]) -> bytes:
+    """Draw a PNG: batch losses and their moving mean, validations at their steps, and the learning rate below."""
+    from matplotlib.figure import Figure  # of the optional extra `report`
+
+    losses = result["losses"]
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    steps = np.arange(1, len(losses) + 1)
+    upper.plot(steps, losses, ".", color="#9fb4cc", markersize=2, label="batches")
+    upper.plot(*smoothed(losses), color="#1f4e79", linewidth=1.2, label="moving mean")
+    upper.plot(*validations(result), "o", color="#c8452f", markersize=4, label="validation")
+    upper.set(ylabel="loss", title=f"{result['label']}, {result['task']}, {result['size']}, seed {result['seed']}")
+    upper.legend(frameon=False)
+    lower.plot(steps, result["lr"], color="#5d6675", linewidth=1)
+    lower.set(xlabel="global step", ylabel="learning rate")
+    if any(rate > 0 for rate in result["lr"]):
+        lower.set_yscale("log")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
 def run_plots(results: Sequence[Mapping[str, Any]]) -> list[Plot]:
-    """For each task, size and conditions one plot of the scores and one of the losses."""
+    """Plot scores and losses of each task, size and conditions."""
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for result in results:
         groups.setdefault(conditions_key(result), []).append(result)
@@ -41,11 +85,8 @@ def run_plots(results: Sequence[Mapping[str, Any]]) -> list[Plot]:
     return plots
 
 
-def _role(label: str) -> str:
-    return "reference" if label == "root" else "other"
-
-
 def _scores(results: Sequence[Mapping[str, Any]]) -> list[Panel]:
+    """Show the scores of all labels by percentile."""
     finished = [result for result in results if result["scores"]]
     labels = list(dict.fromkeys(result["label"] for result in finished))
     known = CONSTANTS.get(finished[0]["task"])
@@ -65,6 +106,7 @@ def _scores(results: Sequence[Mapping[str, Any]]) -> list[Panel]:
 
 
 def _losses(results: Sequence[Mapping[str, Any]]) -> Panel:
+    """Show the losses of all labels, without nudged runs."""
     shown = []
     high: list[float] = []
     for label in dict.fromkeys(result["label"] for result in results if result["nudge"] is None):
@@ -79,6 +121,10 @@ def _losses(results: Sequence[Mapping[str, Any]]) -> Panel:
     return panel("", "global step", "loss", shown, top=1.05 * max(high) if high else None)
 
 
+def _role(label: str) -> str:
+    return "reference" if label == "root" else "other"
+
+
 def _mean(values: Sequence[Sequence[float]]) -> list[float]:
-    """Mean over seeds, as far as all of them go."""
+    """Average over seeds, as far as all of them go."""
     return [sum(column) / len(column) for column in zip(*values, strict=False)]

@@ -1,1 +1,3 @@
 """ROOT and GGFM as sides."""
+
+__all__: list[str] = []

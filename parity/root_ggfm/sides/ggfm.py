@@ -22,7 +22,7 @@ from ggfm.settings import Settings
 from parity.root_ggfm.contract import Pairs as PairMapping
 from parity.root_ggfm.sides.ggfm_bridge import GgfmBridge, load, named
 from parity.root_ggfm.sides.ggfm_training import GgfmTraining
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import Tree
 
 __all__ = ["GgfmSide"]

@@ -17,7 +17,7 @@ from ggfm.training import Trained, Trainer
 from parity.root_ggfm.contract import AfterStep, Step, ignore
 from parity.root_ggfm.contract import Pairs as PairMapping
 from parity.root_ggfm.sides.ggfm_bridge import named
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import Tree
 
 __all__ = ["GgfmTraining"]

@@ -13,7 +13,7 @@ from parity.root_ggfm.contract import Pairs
 from parity.root_ggfm.sides.root_bridge import RootBridge, prefixed
 from parity.root_ggfm.sides.root_pairs import ENDS, nested, stacked
 from parity.root_ggfm.sides.root_training import RootTraining
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import Tree
 
 __all__ = ["RootSide"]

@@ -12,7 +12,7 @@ import reference_root as root
 from parity.draws import nudged
 from parity.root_ggfm.contract import AfterStep, Pairs, Step, ignore
 from parity.root_ggfm.sides.root_pairs import nested
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import Task
 from parity.side import Tree
 
 __all__ = ["RootTraining"]

@@ -1,10 +1,8 @@
 """Tasks: where designs, scores and oracles come from."""
 
-from parity.root_ggfm.tasks.array_task import ArrayTask, NonFinite
-from parity.root_ggfm.tasks.cache import DataCorrupt, DataUnavailable
 from parity.root_ggfm.tasks.catalogue import load_task
-from parity.root_ggfm.tasks.constants import CONSTANTS, TaskConstants, constants
-from parity.root_ggfm.tasks.interface import Task
+from parity.root_ggfm.tasks.task import CONSTANTS, ArrayTask, NonFinite, Task, TaskConstants, constants
+from parity.root_ggfm.tasks.tfbind8 import DataCorrupt, DataUnavailable
 
 __all__ = [
     "CONSTANTS",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity.root_ggfm.tasks.array_task import ArrayTask, TableOracle
+from parity.root_ggfm.tasks.task import ArrayTask, TableOracle
 
 __all__ = ["CONTINUOUS", "DISCRETE", "QuadraticOracle", "synthetic8", "synthetic_continuous"]
 

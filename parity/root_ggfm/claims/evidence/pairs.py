@@ -8,11 +8,11 @@ import torch
 
 from parity.execution import cast
 from parity.judge import judge
+from parity.loading import load_side
 from parity.root_ggfm.claims.bench import POOL_SIZE, Bench
 from parity.root_ggfm.claims.facts import Fact, Role, claims, limits, notes
 from parity.root_ggfm.claims.words import VERDICTS_ZH, judged
 from parity.root_ggfm.components import component
-from parity.root_ggfm.sides.loading import load_side
 from parity.root_ggfm.sides.root_signatures import loader_defaults
 from parity.root_ggfm.stated_differences import Claimed
 from parity.side import Tree

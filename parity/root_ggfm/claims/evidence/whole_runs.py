@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from parity.judge import judge
+from parity.loading import load_side
 from parity.root_ggfm.claims.bench import Bench
 from parity.root_ggfm.claims.facts import Fact, Role, claims, limits, notes, unmeasured
 from parity.root_ggfm.claims.words import VERDICTS_ZH, judged, listed
 from parity.root_ggfm.components import component
+from parity.root_ggfm.profiles import switches
 from parity.root_ggfm.runs.comparison import Comparison, Standing, compare
-from parity.root_ggfm.runs.result import PERCENTILES
-from parity.root_ggfm.sides.loading import load_side, switches
+from parity.root_ggfm.runs.run_spec import PERCENTILES
 from parity.verdict import Verdict
 
 __all__ = ["ADVISED", "SUSPECTS", "advice", "advice_suffices", "cost", "cost_of_average", "large_gap", "own_pipeline"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parity.root_ggfm.runs.exchange import shift_interval, shift_p_value, smallest_p_value
+from parity.root_ggfm.runs.comparison import shift_interval, shift_p_value, smallest_p_value
 
 
 def test_the_p_value_is_the_share_of_relabellings_that_shift_as_far():
@@ -21,16 +21,15 @@ def test_no_p_value_is_smaller_than_the_smallest():
     assert shift_p_value(runs) == smallest_p_value([4] * 4) == 1 / 256
 
 
-def test_many_runs_are_drawn_instead_of_counted_and_say_the_same(monkeypatch):
+def test_many_runs_are_drawn_instead_of_counted_and_say_the_same():
     scores = np.random.default_rng(1).normal(size=(8, 4))
     scores[:, 0] += 0.5
     counted = shift_p_value(scores.tolist())
-    monkeypatch.setattr("parity.root_ggfm.runs.exchange._EXACT", 60_000)
-    drawn = shift_p_value(scores.tolist())
+    drawn = shift_p_value(scores.tolist(), exact_up_to=60_000)
     assert drawn != counted
     assert 0.01 < counted < 0.9
     assert drawn == pytest.approx(counted, abs=0.01)
-    assert drawn == shift_p_value(scores.tolist())
+    assert drawn == shift_p_value(scores.tolist(), exact_up_to=60_000)
 
 
 def test_the_interval_holds_the_shifts_that_are_not_excluded():

@@ -1,0 +1,3 @@
+"""Commands of this study."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Plots of the report that only this study has."""
+
+__all__: list[str] = []

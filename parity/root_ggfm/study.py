@@ -1,0 +1,78 @@
+"""The study of ROOT and GGFM, as the engine finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ggfm.switches import profile as ggfm_profile
+from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.profiles import LEDGER, PROFILES, switches
+from parity.root_ggfm.sides.ggfm import GgfmSide
+from parity.root_ggfm.sides.root import RootSide
+from parity.root_ggfm.tasks.catalogue import load_task
+from parity.side import Side
+from parity.study import Implementation, Layout, Study
+
+__all__ = ["STUDY"]
+
+
+def _root(profile: str, on: Sequence[str], off: Sequence[str]) -> Side:  # noqa: ARG001 - it has no switches
+    return RootSide()
+
+
+def _ggfm(profile: str, on: Sequence[str], off: Sequence[str]) -> Side:
+    return GgfmSide(ggfm_profile(profile).having({**dict.fromkeys(on, True), **dict.fromkeys(off, False)}))
+
+
+def _commands(actions: Any) -> None:
+    # Start-up time: workers and hosts load the study, but none of its commands.
+    from parity.root_ggfm.cli import claims, data, distribution, golden, run, stages
+
+    run.add_parsers(actions)
+    for command in (stages, distribution, claims, data, golden):
+        command.add_parser(actions)
+
+
+STUDY = Study(
+    name="ROOT and GGFM",
+    components=REGISTRY,
+    implementations={
+        "reference_root": Implementation(load=_root),
+        "ggfm": Implementation(load=_ggfm, profiles=PROFILES, switches=switches),
+    },
+    reference="reference_root",
+    candidate="ggfm",
+    labels=("ROOT", "GGFM"),
+    ledger=LEDGER,
+    ledger_profile="described",
+    load_task=load_task,
+    layouts={
+        "root": Layout(
+            files=(
+                "gaussian_process/GP.py",
+                "model/BrownianBridge/BrownianBridgeModel.py",
+                "runners/utils.py",
+            ),
+            loader="parity.root_ggfm.checkouts.loading:load_checkout",
+        ),
+        "ggfm": Layout(
+            files=("src/brownian_bridge.py", "src/generator.py"),
+            loader="parity.root_ggfm.checkouts.loading:load_checkout",
+            like="ggfm",
+        ),
+    },
+    commands=_commands,
+    packages=("gpytorch",),
+    code=("reference_root", "ggfm"),
+    adapters=("parity/root_ggfm/components/", "parity/root_ggfm/sides/", "parity/root_ggfm/checkouts/"),
+    checks=Path(__file__).with_name("checks"),
+    irrelevant=(
+        "parity/root_ggfm/published_numbers.py",
+        "parity/root_ggfm/plots/",
+        "parity/root_ggfm/runs/",
+        "parity/root_ggfm/claims/",
+        "parity/root_ggfm/cli/",
+    ),
+)

@@ -1,0 +1,170 @@
+"""A study: implementations of one paper with their components, known differences and data, as the engine sees them.
+
+The engine knows no study by name. It finds the installed one by the entry point group `parity.studies`; where there is
+none, an empty study takes its place, and only a user's own sides can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from parity.component import Component
+from parity.side import Side
+
+__all__ = ["Implementation", "Layout", "NoCheckout", "Section", "Study", "find_checkout", "installed", "with_layout"]
+
+_GROUP = "parity.studies"
+
+
+class NoCheckout(ValueError):
+    """A path that holds no checkout of a layout."""
+
+
+def _no_switches(profile: str | None) -> tuple[str, ...]:  # noqa: ARG001 - an implementation without switches
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Implementation:
+    """An implementation of the study's own.
+
+    `load(profile, on, off)` makes the side in a profile, with switches turned on or off on top of it. `profiles`: none
+    where it has no switches. `switches(profile)`: those that a profile turns on; of None, all.
+    """
+
+    load: Callable[[str, Sequence[str], Sequence[str]], Side]
+    profiles: tuple[str, ...] = ()
+    switches: Callable[[str | None], tuple[str, ...]] = _no_switches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A published layout of a repository, known by its `files`: one of them is enough, since a commit may lack some.
+
+    `loader`: `module:function` that makes the side of `LAYOUT:PATH`, run in a host only. `like`: the implementation
+    whose switches say which differences such code is known to have.
+    """
+
+    files: tuple[str, ...]
+    loader: str
+    like: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the report besides the components.
+
+    `make(session, rows)` returns its value in the document under `key`; it runs in a worker. `applies(session, rows)`:
+    False leaves it out.
+    """
+
+    key: str
+    title: str
+    make: Callable[[Any, Sequence[Mapping[str, Any]]], Any]
+    applies: Callable[[Any, Sequence[Mapping[str, Any]]], bool]
+
+
+def _no_task(name: str) -> tuple[Any, str]:
+    if name != "auto":
+        raise ValueError(f"task {name!r} is unknown: no study is installed that has one")
+    return None, "none"
+
+
+def _no_commands(actions: Any) -> None:
+    """Add no command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """All that a study hands to the engine.
+
+    `components` in the order of the pipeline. `reference`, `candidate`: the implementations compared by default;
+    `labels`: what people call the two.
+    `ledger`: the file of known differences; `ledger_profile`: the profile in which their pinned inputs are judged.
+    `load_task(name)`: a task and a note on it. `plots`: by component, `(session, profile) -> plots`. `sections`: of the
+    report. `commands(actions)`: adds commands of the study's own. `packages`: shown with their versions. `code`:
+    packages that are a side's own code, though installed. `adapters`: folders, from the package on, whose code
+    translates for a side. `irrelevant`: paths, by their beginning, on which no verdict depends. `checks`: the folder of
+    its pytest checks.
+    """
+
+    name: str = ""
+    components: Mapping[str, Component] = field(default_factory=dict)
+    implementations: Mapping[str, Implementation] = field(default_factory=dict)
+    reference: str = ""
+    candidate: str = ""
+    labels: tuple[str, str] = ("reference", "candidate")
+    ledger: Path | None = None
+    ledger_profile: str = ""
+    load_task: Callable[[str], tuple[Any, str]] = _no_task
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    plots: Mapping[str, Callable[[Any, str], Any]] = field(default_factory=dict)
+    sections: tuple[Section, ...] = ()
+    commands: Callable[[Any], None] = _no_commands
+    packages: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
+    irrelevant: tuple[str, ...] = ()
+    checks: Path | None = None
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles of all implementations."""
+        return tuple(dict.fromkeys(p for made in self.implementations.values() for p in made.profiles))
+
+    def component(self, name: str) -> Component:
+        """Return the component of that name. Raises ValueError naming those that there are."""
+        if name not in self.components:
+            raise ValueError(f"component {name!r} is unknown; known are {', '.join(self.components)}")
+        return self.components[name]
+
+
+@cache
+def installed() -> Study:
+    """Return the installed study. Raises RuntimeError if there are several."""
+    found = {entry.value: entry for entry in metadata.entry_points(group=_GROUP)}
+    if len(found) > 1:
+        raise RuntimeError(f"several studies are installed, and one is compared at a time: {', '.join(found)}")
+    for entry in found.values():
+        study: Study = entry.load()
+        return study
+    return Study()
+
+
+def find_checkout(specifier: str, layouts: Mapping[str, Layout]) -> tuple[str, Path]:
+    """Return the layout and the folder that `LAYOUT:PATH` names. Raises NoCheckout naming what it lacks."""
+    layout, _, path = specifier.partition(":")
+    folder = Path(path).expanduser().resolve()
+    if not path or not folder.is_dir():
+        raise NoCheckout(f"{specifier}: {path or 'an empty path'} is not a folder")
+    if not _has_any(folder, layouts[layout]):
+        other = [name for name, known in layouts.items() if all((folder / file).is_file() for file in known.files)]
+        hint = f"; it looks like {other[0]}:{path}" if other else ""
+        files = ", ".join(layouts[layout].files)
+        raise NoCheckout(f"{specifier} is no checkout of that layout: it has none of {files}{hint}")
+    return layout, folder
+
+
+def with_layout(path: str, layouts: Mapping[str, Layout]) -> str:
+    """Return `LAYOUT:PATH` of a folder, by its files; return a specifier that names its layout as it is.
+
+    Raises NoCheckout for a folder that has no layout, and for one that has several.
+    """
+    if path.partition(":")[0] in layouts:
+        return path
+    found = [name for name, layout in layouts.items() if _has_any(Path(path), layout)]
+    if not found:
+        known = "; ".join(f"{name}: {', '.join(layout.files)}" for name, layout in layouts.items()) or "none is known"
+        raise NoCheckout(f"{path} is no checkout: it has none of the files of either layout ({known})")
+    if len(found) > 1:
+        raise NoCheckout(f"{path} matches two layouts: say which is meant, {' or '.join(f'{n}:{path}' for n in found)}")
+    return f"{found[0]}:{path}"
+
+
+def _has_any(folder: Path, layout: Layout) -> bool:
+    return any((folder / file).is_file() for file in layout.files)
