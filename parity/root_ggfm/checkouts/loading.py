@@ -106,9 +106,8 @@ def _copy_settings(folder: Path) -> None:
 
 
 def _other_layouts(layout: str, folder: Path) -> list[str]:
-    others = [
-        n for n, other in STUDY.layouts.items() if n != layout and all((folder / f).is_file() for f in other.files)
-    ]
+    files = {name: other.files for name, other in STUDY.layouts.items() if name != layout}
+    others = [name for name in files if all((folder / file).is_file() for file in files[name])]
     return [f"{folder.name} has the layout of {name}: too; it is read as {layout}:" for name in others]
 
 
