@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from parity.adapter_file import OwnSide, nearest
 from parity.component import Component
 from parity.functions import ObjectSide
-from parity.recording.recorded_side import RecordedSide
+from parity.recording.side import RecordedSide
 from parity.side import Side
 
 __all__ = ["Selected", "select_components"]

@@ -1,4 +1,4 @@
-"""Run one side once, isolated, and keep everything that is compared: values, errors, randomness, side effects."""
+"""Run one side once, isolated, and keep all that is compared: values, errors, randomness, side effects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLAIN = (int, float, str, bytes, type(None))
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call did.
+    """Hold everything that one call did.
 
     `tree`: detached copies of the outputs (empty if it raised). `undetached`: outputs that still carried a graph.
     `aliases`: outputs that share memory with an input. `mutated`: inputs whose values changed, tasks included.

@@ -20,7 +20,7 @@ from parity.process.pool import Failure, Pool, usable_cores
 from parity.report import write_report
 from parity.report.sections import collected, extras_for
 from parity.results import document
-from parity.root_ggfm.statistical_tests.settle import settle
+from parity.root_ggfm.statistical_tests.apply import apply_tests
 from parity.session import Session, open_session
 from parity.study import installed
 from parity.summary import summary_lines
@@ -211,7 +211,7 @@ class ParityReporter:
         limit = time_limit(config.getoption("--time-limit"), session.examples)
         with Pool(open_judge, (_options(config),), size=usable_cores(), time_limit=limit) as pool:
             extras, lost = collected(jobs, pool.run(jobs))
-        results = settle(results, extras.get("distributions", []), session.ledger)
+        results = apply_tests(results, extras.get("distributions", []), session.ledger)
         made = document(session, results) | extras | {"unfinished": lost}
         return write_report(made, Path(config.getoption("--report")))
 

@@ -1,4 +1,4 @@
-"""What one session compares, under which conditions: shared by pytest, the command line and the report."""
+"""Open a session: the sides, components and conditions that pytest, the command line and the report share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from parity.loading import load_side
 from parity.policy import Policy
 from parity.process.host import Limits
 from parity.process.hosted_side import HostedSide, limit_hosts
-from parity.recording.recorded_side import RecordedSide
+from parity.recording.side import RecordedSide
 from parity.search import EXAMPLES, Candidate
 from parity.side import Side
 from parity.study import Study, installed

@@ -19,7 +19,7 @@ from parity.report.sections import collected, extras_for
 from parity.report.write import write_report
 from parity.results import document
 from parity.root_ggfm.runs.comparison import load_results
-from parity.root_ggfm.statistical_tests.settle import settle
+from parity.root_ggfm.statistical_tests.apply import apply_tests
 from parity.session import Session
 from parity.summary import as_expected, summary_lines
 
@@ -62,7 +62,7 @@ def report(options: argparse.Namespace) -> int:
 
     rows, whole = judge_jobs(session, jobs, options, keep)
     extras, lost = _extras(session, rows, options) if whole else ({}, [])
-    rows = settle(rows, extras.get("distributions", []), session.ledger)
+    rows = apply_tests(rows, extras.get("distributions", []), session.ledger)
     made = made_of(rows) | extras
     page = write_report(made | {"unfinished": [*made["unfinished"], *lost]}, folder, runs=runs)
     code = end(Comparison(session, rows), whole, len(jobs))

@@ -13,7 +13,7 @@ from parity.diagnosis.points import plain_site
 from parity.judge import judge
 from parity.process.host import SideDied, SideTimedOut
 from parity.process.hosted_side import HostedSide
-from parity.recording.recorded_side import RecordedSide
+from parity.recording.side import RecordedSide
 from parity.root_ggfm.profiles import SIDES
 from parity.side import Side
 from parity.verdict import Judgement, Verdict

@@ -37,7 +37,7 @@ class Extra:
 
             return stages_of(session)
         if self.kind == "distributions":
-            from parity.root_ggfm.statistical_tests.judge import judge_distributions
+            from parity.root_ggfm.statistical_tests.apply import judge_distributions
 
             return judge_distributions(session, components=[component.name for component in session.components])
         # The numbers of plots are plain values; what draws them is not needed here.

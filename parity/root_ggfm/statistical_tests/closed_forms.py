@@ -1,4 +1,4 @@
-"""The closed forms of the bridge, in float64 and by themselves: what the draws of either side are held against."""
+"""The closed forms of the bridge in float64, written independently: draws of both sides are tested against them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class BridgeLaw:
         return np.asarray((x_t - (1 - m) * x_high - m * x_low) / np.sqrt(v))
 
     def forward_slope(self, x_high: Array, x_low: Array, t: NDArray[np.int64]) -> Array:
-        """(x_low - x_high) / sqrt(v_t), (B, D): what `forward_noise` gains per unit by which m_t is too large."""
+        """(x_low - x_high) / sqrt(v_t), (B, D): the gain of `forward_noise` per unit by which m_t is too large."""
         return np.asarray((x_low - x_high) / np.sqrt(self.v[t][:, None]))
 
     def reverse_noise(self, x_next: Array, x_t: Array, x0: Array, x_low: Array, t: int, eta: float) -> Array:
-        """The noise of the reverse step from t to s = t - 1 in units of its deviation: standard normal.
+        """Return the noise of the reverse step from t to s = t - 1 in units of its deviation: standard normal.
 
         sigma² = (v_t - v_s (1 - m_t)²/(1 - m_s)²) v_s/v_t;
         mean = (1 - m_s) x0 + m_s x_low + sqrt((v_s - sigma²)/v_t) (x_t - (1 - m_t) x0 - m_t x_low);
@@ -42,7 +42,7 @@ class BridgeLaw:
 
 
 def finite(name: str, values: Array) -> Array:
-    """The values as they are. Raises ArithmeticError where one is NaN or infinite: it has no law."""
+    """Return the values as they are. Raises ArithmeticError where one is NaN or infinite: it has no law."""
     wrong = int(np.sum(~np.isfinite(values)))
     if wrong:
         raise ArithmeticError(f"{name} must be finite, got NaN or infinity in {wrong} of {values.size} values")
@@ -50,8 +50,10 @@ def finite(name: str, values: Array) -> Array:
 
 
 def bridge_law(num_timesteps: int, mt_type: str, max_var: float) -> BridgeLaw:
-    """v_t = 2 (m_t - m_t²) max_var; `linear`: m_t evenly spaced from 0.001 to 0.999; `sin`: 1.0075^(u - T), u evenly
-    spaced from 0 to T, the last one 0.999. Raises ValueError for another `mt_type`.
+    """Return v_t = 2 (m_t - m_t²) max_var, with m_t of the schedule.
+
+    `linear`: m_t evenly spaced from 0.001 to 0.999; `sin`: 1.0075^(u - T), u evenly spaced from 0 to T, the last one
+    0.999. Raises ValueError for another `mt_type`.
     """
     if mt_type == "linear":
         m = np.linspace(0.001, 0.999, num_timesteps)
