@@ -26,8 +26,7 @@ from parity.root_ggfm.checkouts.ggfm import GgfmCheckout
 from parity.root_ggfm.checkouts.patching import is_own
 from parity.root_ggfm.checkouts.root import RootCheckout
 from parity.root_ggfm.checkouts.side import CheckoutSide, is_of_folder, is_within
-from parity.root_ggfm.study import STUDY
-from parity.study import NoCheckout, find_checkout
+from parity.study import NoCheckout, find_checkout, installed
 
 __all__ = ["ImportStubs", "load_checkout", "restore_numpy_names"]
 
@@ -41,7 +40,7 @@ def load_checkout(specifier: str) -> CheckoutSide:
     layout can be imported. A module that imports what the checkout lacks, or fails in another way, costs only the
     components that need it; an optional one may fail for any reason.
     """
-    layout, folder = find_checkout(specifier, STUDY.layouts)
+    layout, folder = find_checkout(specifier, installed().layouts)
     sys.path.insert(0, str(folder))
     stubs = ImportStubs(folder)
     sys.meta_path.insert(0, stubs)
@@ -106,7 +105,7 @@ def _copy_settings(folder: Path) -> None:
 
 
 def _other_layouts(layout: str, folder: Path) -> list[str]:
-    files = {name: other.files for name, other in STUDY.layouts.items() if name != layout}
+    files = {name: other.files for name, other in installed().layouts.items() if name != layout}
     others = [name for name in files if all((folder / file).is_file() for file in files[name])]
     return [f"{folder.name} has the layout of {name}: too; it is read as {layout}:" for name in others]
 
