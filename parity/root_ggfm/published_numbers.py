@@ -23,7 +23,7 @@ from parity.comparator import Runs, compare_leaf
 from parity.execution import Outcome, run
 from parity.judge import SPREAD_RUNS
 from parity.policy import Policy
-from parity.recording.recording import GoldenError
+from parity.recording import RecordingError
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.tasks.task import ArrayTask
 from parity.side import MissingComponent, Side, Tree
@@ -60,7 +60,7 @@ class GoldenFolder:
     `index.json` holds `components[NAME]`, a list of cases with `key`, `params`, `inputs` and `outputs` (array names).
     An array lies in `NAME.npz` under `KEY/in/INPUT` or `KEY/out/OUTPUT`.
 
-    Raises GoldenError for a folder without an index, an index that is no valid JSON, an archive that is absent or
+    Raises RecordingError for a folder without an index, an index that is no valid JSON, an archive that is absent or
     cut short, and an array that the index names and the archive lacks.
     """
 
@@ -68,12 +68,12 @@ class GoldenFolder:
         self.path = path
         index = path / "index.json"
         if not index.is_file():
-            raise GoldenError(f"{path} holds no recorded numbers: {index.name} is not there")
+            raise RecordingError(f"{path} holds no recorded numbers: {index.name} is not there")
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
             self._components: dict[str, list[dict[str, Any]]] = content["components"]
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise GoldenError(f"{index} cannot be read: {type(error).__name__}: {error}") from error
+            raise RecordingError(f"{index} cannot be read: {type(error).__name__}: {error}") from error
         self.about = {key: value for key, value in content.items() if key != "components"}
         self._arrays: dict[str, dict[str, Tensor]] = {}
 
@@ -97,7 +97,7 @@ class GoldenFolder:
             for case in cases:
                 if case["key"] == key:
                     return self._case(component, case)
-        raise GoldenError(f"{self.path} has no case {key!r}")
+        raise RecordingError(f"{self.path} has no case {key!r}")
 
     def _case(self, component: str, case: Mapping[str, Any]) -> GoldenCase:
         arrays = self._load(component) if case["inputs"] or case["outputs"] else {}
@@ -106,7 +106,7 @@ class GoldenFolder:
             paths = {name: f"{case['key']}/{kind}/{name}" for name in names}
             missing = [p for p in paths.values() if p not in arrays]
             if missing:
-                raise GoldenError(f"{self.path / component}.npz lacks {missing[0]}, which index.json names")
+                raise RecordingError(f"{self.path / component}.npz lacks {missing[0]}, which index.json names")
             return {name: arrays[p] for name, p in paths.items()}
 
         inputs, outputs = pick(case["inputs"], "in"), pick(case["outputs"], "out")
@@ -120,7 +120,7 @@ class GoldenFolder:
                 with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                     loaded = {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
             except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-                raise GoldenError(f"{file} cannot be read (absent or cut short?): {error}") from error
+                raise RecordingError(f"{file} cannot be read (absent or cut short?): {error}") from error
             self._arrays[component] = loaded
         return self._arrays[component]
 

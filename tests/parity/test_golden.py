@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from parity.loading import load_side
-from parity.recording.recording import GoldenError
+from parity.recording import RecordingError
 from parity.root_ggfm.published_numbers import GoldenFolder, judge_case
 from parity.verdict import Verdict
 
@@ -105,14 +105,14 @@ def test_a_component_that_is_unknown_here_is_missing_not_agreed(copy):
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path):
-    with pytest.raises(GoldenError, match=r"holds no recorded numbers: index\.json is not there"):
+    with pytest.raises(RecordingError, match=r"holds no recorded numbers: index\.json is not there"):
         GoldenFolder(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"components"', "{}"])
 def test_an_index_that_cannot_be_read_is_refused(tmp_path, text):
     (tmp_path / "index.json").write_text(text)
-    with pytest.raises(GoldenError, match=r"index\.json cannot be read"):
+    with pytest.raises(RecordingError, match=r"index\.json cannot be read"):
         GoldenFolder(tmp_path)
 
 
@@ -120,17 +120,17 @@ def test_an_index_that_cannot_be_read_is_refused(tmp_path, text):
 def test_an_archive_cut_short_is_refused(copy, size):
     file = copy / "schedule.npz"
     file.write_bytes(file.read_bytes()[:size])
-    with pytest.raises(GoldenError, match=r"schedule\.npz cannot be read \(absent or cut short\?\)"):
+    with pytest.raises(RecordingError, match=r"schedule\.npz cannot be read \(absent or cut short\?\)"):
         GoldenFolder(copy).case("schedule/0")
 
 
 def test_an_array_that_the_archive_lacks_is_named(copy):
     rewrite(copy / "schedule.npz", lambda arrays: arrays.pop("schedule/0/out/m_t"))
-    with pytest.raises(GoldenError, match="lacks schedule/0/out/m_t"):
+    with pytest.raises(RecordingError, match="lacks schedule/0/out/m_t"):
         GoldenFolder(copy).case("schedule/0")
 
 
 def test_pickled_content_is_not_executed(copy):
     np.savez(copy / "schedule.npz", **{"schedule/0/out/m_t": np.array([print], dtype=object)})
-    with pytest.raises(GoldenError, match="cannot be read"):
+    with pytest.raises(RecordingError, match="cannot be read"):
         GoldenFolder(copy).case("schedule/0")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parity.root_ggfm.statistical_tests.judge import judge_distributions
+from parity.root_ggfm.statistical_tests.apply import judge_distributions
 from parity.session import Session
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from parity.ledger import Entry
 from parity.loading import load_side
-from parity.root_ggfm.stages.judging import ReferenceRun
-from parity.root_ggfm.stages.session import judge_stages, reference_run, stages_of
+from parity.root_ggfm.stages.attribution import ReferenceRun, judge_stages, reference_run, stages_of
 from parity.session import Session
 
 _SHORT = {
@@ -72,12 +71,10 @@ def runs(parity_session: Session) -> Any:
     return lambda case: run(tuple(case.items()))
 
 
-def test_the_switch_alone_causes_a_difference_in_the_stage_that_owns_it(
-    difference: Entry, parity_session: Session, runs: Any
-) -> None:
+def test_the_switch_alone_causes_a_difference_in_the_stage_that_owns_it(difference: Entry, runs: Any) -> None:
     owned = OWNED[difference.name]
     candidate = load_side("ggfm", "aligned", on=[difference.name])
-    results = judge_stages(runs(owned.case), candidate, parity_session.context)
+    results = judge_stages(runs(owned.case), candidate)
     causes = {result.stage: result for result in results if result.is_cause}
     assert tuple(causes) == owned.causes
     assert all(cause.component in difference.components for cause in causes.values())
