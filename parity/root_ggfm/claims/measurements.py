@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from parity.component import Context, start_seed
-from parity.execution import Outcome, cast, execute
+from parity.execution import Outcome, cast, execute, generators_kept
 from parity.judge import judge
 from parity.ledger import Entry, load
 from parity.loading import load_side
-from parity.root_ggfm.checkouts.watch import generators_kept
 from parity.root_ggfm.claims.i18n import Text, say
 from parity.root_ggfm.components import component
 from parity.root_ggfm.components.data import designs
