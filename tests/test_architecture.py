@@ -43,7 +43,6 @@ STILL_NAME_THE_STUDY = {
     "parity/report/page.py",
     "parity/report/read.py",
     "parity/report/sections.py",
-    "parity/report/templates/list.html.j2",
     "parity/report/templates/macros.html.j2",
     "parity/report/templates/report.html.j2",
     "parity/report/templates/report.md.j2",
