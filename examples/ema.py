@@ -3,7 +3,7 @@
 import torch
 from hypothesis.strategies import fixed_dictionaries, floats, integers
 
-from parity.component import Component, gaussian
+from parity import Component, gaussian
 
 AVERAGE = Component(
     name="average", title="Moving average of weights", formula="a = d a + (1 - d) w, from the first weights on",

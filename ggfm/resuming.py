@@ -4,24 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ggfm.bridge import BrownianBridge
 from ggfm.checkpoint import Exactly, Rows, read, write
+from ggfm.data import OfflineData
+from ggfm.optimisation import Updater
 from ggfm.pairs import Batch, Pairs
+from ggfm.record import TrainingRecord
+from ggfm.settings import Settings
+from ggfm.switches import Switches
 from ggfm.weights import put_weights, weights_of
-
-if TYPE_CHECKING:
-    from ggfm.training import Trainer
 
 __all__ = ["load", "save"]
 
 _LOGGED = {"losses": [float], "lr": [float], "val_losses": [[float]], "val_steps": [int], "global_step": int}
 
 
-def save(trainer: Trainer, path: Path) -> None:
+class Run(Protocol):
+    """The parts of a run that a checkpoint holds, or that say which run it is; `ggfm.training.Trainer` has them."""
+
+    settings: Settings
+    seed: int
+    switches: Switches
+    device: torch.device
+    data: OfflineData
+    bridge: BrownianBridge
+    updater: Updater
+    record: TrainingRecord
+    held_out: list[Pairs]
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs in all."""
+
+
+def save(trainer: Run, path: Path) -> None:
     """Write a run between two epochs; see `ggfm.checkpoint.write`."""
     record = trainer.record
     entries = {
@@ -37,7 +58,7 @@ def save(trainer: Trainer, path: Path) -> None:
     write(path, entries)
 
 
-def load(trainer: Trainer, path: Path) -> None:
+def load(trainer: Run, path: Path) -> None:
     """Turn a run into the one that was saved.
 
     Raises ValueError as `ggfm.checkpoint.read`, and for entries that contradict each other; the run is then as before.
@@ -67,7 +88,7 @@ def load(trainer: Trainer, path: Path) -> None:
         torch.cuda.set_rng_state(entries["generators"]["cuda"], trainer.device)
 
 
-def _identity(trainer: Trainer) -> dict[str, Any]:
+def _identity(trainer: Run) -> dict[str, Any]:
     """Which run this is: two runs with the same answers train alike."""
     return {
         "seed": trainer.seed,
@@ -79,7 +100,7 @@ def _identity(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _generators(trainer: Trainer) -> dict[str, Tensor]:
+def _generators(trainer: Run) -> dict[str, Tensor]:
     """The states of torch's global generators that a run draws from, by device."""
     states = {"cpu": torch.get_rng_state()}
     if trainer.device.type == "cuda":

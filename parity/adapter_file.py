@@ -21,6 +21,7 @@ from torch import Tensor
 
 from parity.component import Component
 from parity.execution import settings_kept
+from parity.functions import FunctionSide
 from parity.side import Tree
 
 __all__ = ["OwnSide", "declared_in", "load_own", "nearest"]
@@ -71,7 +72,7 @@ class OwnSide:
         return method if name in _ALSO else _named(method, f"{self.name}.{name}")
 
 
-def load_own(specifier: str, known: Mapping[str, Component]) -> OwnSide:
+def load_own(specifier: str, known: Mapping[str, Component]) -> OwnSide | FunctionSide:
     """The side that `FILE.py:NAME` names, NAME being a class that takes no arguments, or an object; `FILE.py` alone is
     the module with its functions. `known`: the study's components, under whose names it may declare none.
 
@@ -88,7 +89,7 @@ def load_own(specifier: str, known: Mapping[str, Component]) -> OwnSide:
         raise ValueError(f"{path} has no {name!r}{nearest(name, there)}; it has {', '.join(there) or 'nothing'}")
     holder = getattr(module, name)
     if inspect.isfunction(holder):
-        raise ValueError(f"{specifier} is a function; name a class, or {path} alone for the functions of the file")
+        return FunctionSide(holder, f"{path.name}:{name}", getattr(module, "inputs", None))
     if inspect.isclass(holder):
         try:
             holder = holder()

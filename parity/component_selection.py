@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from parity.adapter_file import OwnSide, nearest
 from parity.component import Component
-from parity.recording.recorded_side import RecordedSide
+from parity.functions import ObjectSide
+from parity.recording.side import RecordedSide
 from parity.side import Side
 
 __all__ = ["Selected", "select_components"]
@@ -49,10 +50,11 @@ def select_components(
                 raise ValueError(f"component {name!r} is unknown{nearest(name, every)}; known are {', '.join(every)}")
         chosen = [every[name] for name in names]
     else:
-        chosen = [c for c in every.values() if c.name in declared or all(side.offers(c) for side in own)]
+        offering = [side for side in sides if isinstance(side, (OwnSide, ObjectSide))]
+        chosen = [c for c in every.values() if c.name in declared or all(side.offers(c) for side in offering)]
         notes += _left_out([c for c in every.values() if c not in chosen], sides)
         if not chosen:
-            offered = "; ".join(f"{s.name}: {', '.join(c for c in every if s.offers(every[c]))}" for s in own)
+            offered = "; ".join(f"{s.name}: {', '.join(c for c in every if s.offers(every[c]))}" for s in offering)
             raise ValueError(f"the two sides have no component in common ({offered})")
     for recorded in sides:
         if isinstance(recorded, RecordedSide):
@@ -67,5 +69,5 @@ def select_components(
 
 def _left_out(components: Sequence[Component], sides: Sequence[Side]) -> list[str]:
     """Name the components that only one side has; one that neither has is not there to be compared."""
-    one = [c.name for c in components if any(not isinstance(s, OwnSide) or s.offers(c) for s in sides)]
+    one = [c.name for c in components if any(not isinstance(s, (OwnSide, ObjectSide)) or s.offers(c) for s in sides)]
     return [f"not compared, since only one side has them: {', '.join(one)}"] if one else []

@@ -8,7 +8,7 @@ from typing import cast
 
 from parity.adapter_file import load_own
 from parity.process.host import load_hosted
-from parity.recording.recorded_side import RecordedSide
+from parity.recording.side import RecordedSide
 from parity.side import Side
 from parity.study import Study, installed, with_layout
 
@@ -35,7 +35,7 @@ def load_side(
         return made.load(profile or next(iter(made.profiles), ""), on, off)
     layout, colon, _ = name.partition(":")
     if name.startswith("golden:"):
-        return cast("Side", RecordedSide(Path(name.removeprefix("golden:"))))
+        return cast("Side", RecordedSide(Path(name.removeprefix("golden:")), unchecked=tuple(study.layouts)))
     if (colon and layout in study.layouts) or Path(name).is_dir():
         return cast("Side", load_hosted(with_layout(name, study.layouts)))
     if name.endswith(".py") or ".py:" in name:

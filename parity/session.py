@@ -1,4 +1,4 @@
-"""What one session compares, under which conditions: shared by pytest, the command line and the report."""
+"""Open a session: the sides, components and conditions that pytest, the command line and the report share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 
 from parity.component import Component, Context
 from parity.component_selection import select_components
+from parity.functions import FunctionSide, component_of
 from parity.ledger import Entry, load
 from parity.loading import load_side
+from parity.policy import Policy
 from parity.process.host import HostedSide, Limits, limit_hosts
-from parity.recording.recorded_side import RecordedSide
+from parity.recording.side import RecordedSide
 from parity.search import EXAMPLES, Candidate
 from parity.side import Side
 from parity.study import Study, installed
@@ -35,11 +37,15 @@ _MOST_THREADS = 256
 
 @dataclass(frozen=True)
 class Session:
-    """The conditions of a comparison; everything that the header prints."""
+    """Hold the conditions of a comparison; everything that the header prints.
+
+    `candidate`: the text that names it, by which it is loaded in each profile; or `given`, the candidate itself.
+    """
 
     study: Study = field(repr=False)
     reference: Side
     candidate: str
+    given: Side | None
     profiles: tuple[str, ...]
     components: tuple[Component, ...]
     context: Context
@@ -65,6 +71,8 @@ class Session:
 
         Raises ValueError for switches of a candidate that has none.
         """
+        if self.given is not None:
+            return Candidate(self.given)
         chosen = "" if self.reference_named == self.study.reference else f"--reference {quote(self.reference_named)} "
         made = self.study.implementations.get(self.candidate)
         if made is None or not made.profiles:
@@ -91,7 +99,9 @@ class Session:
 
     def header(self) -> list[str]:
         """Return a few lines on what is compared."""
-        versions = "".join(f"{name} {metadata.version(name)}, " for name in ("numpy", *self.study.packages))
+        of_study = any(self.study.components.get(c.name) is not None for c in self.components)
+        packages = ("numpy", *(self.study.packages if of_study else ()))
+        versions = "".join(f"{name} {metadata.version(name)}, " for name in packages)
         every = {c.name for c in self.components} == set(self.study.components)
         names = "every component" if every else ", ".join(c.name for c in self.components)
         dtype = str(self.context.dtype).removeprefix("torch.")
@@ -112,10 +122,12 @@ class Session:
 
 def open_session(
     *,
-    reference: str = "",
-    candidate: str = "",
+    reference: str | Side = "",
+    candidate: str | Side = "",
     profiles: Sequence[str] = (),
     components: Sequence[str] = (),
+    declared: Sequence[Component] = (),
+    policy: Policy | None = None,
     task: str = "auto",
     seed: int = 0,
     examples: str = "dev",
@@ -127,13 +139,16 @@ def open_session(
 ) -> Session:
     """Check the options and load what they name; what is not given is the installed study's.
 
+    `declared`: components besides the study's; without `components` these alone are compared. `policy`: of two
+    functions.
+
     `call_limit` (seconds) and `memory_limit` (GiB) are those of one call of a checkout, which runs in a host.
     Raises ValueError naming the option, what it got and what is allowed.
     """
     study = installed()
     reference, candidate = reference or study.reference, candidate or study.candidate
-    for option, named in (("--reference", reference), ("--candidate", candidate)):
-        if not named:
+    for option, given in (("--reference", reference), ("--candidate", candidate)):
+        if not given:
             raise ValueError(f"{option} is needed: no study is installed that has a side of its own")
     for profile in profiles:
         if profile not in study.profiles:
@@ -150,22 +165,31 @@ def open_session(
         raise ValueError(f"memory-limit must be a positive number of GiB, got {memory_limit:g}")
     limit_hosts(Limits(call_limit, int(min(memory_limit, _MOST_GIB) * 2**30)))
     torch.set_num_threads(threads)
-    loaded, note = study.load_task(task)
-    sides = load_side(reference, study=study), load_side(candidate, study=study)
+    reference_side, candidate_side = (
+        load_side(side, study=study) if isinstance(side, str) else side for side in (reference, candidate)
+    )
+    sides = reference_side, candidate_side
+    functions = _of_functions(*sides, policy)
+    # Functions come with their own inputs: no data is loaded for them.
+    loaded, note = (None, "none") if functions else study.load_task(task)
     context = Context(task=loaded, device=usable_device(device), dtype=DTYPES[dtype])
     for side in sides:
         if isinstance(side, RecordedSide):
             side.check_conditions(context)
-    selected = select_components(components, *sides, study.components)
+    declared = declared or functions
+    registry = {**study.components, **{one.name: one for one in declared}}
+    selected = select_components(components or [one.name for one in declared], *sides, registry)
     hosted = dict.fromkeys(note for side in sides if isinstance(side, HostedSide) for note in side.notes)
-    made = study.implementations.get(candidate)
+    named = candidate if isinstance(candidate, str) else sides[1].name
+    made = study.implementations.get(named) if isinstance(candidate, str) else None
     has_profiles = made is not None and bool(made.profiles)
     if profiles and not has_profiles:
-        raise ValueError(f"--profile goes with a candidate that has profiles; {candidate} has none")
+        raise ValueError(f"--profile goes with a candidate that has profiles; {named} has none")
     return Session(
         study=study,
         reference=sides[0],
-        candidate=candidate,
+        candidate=named,
+        given=None if isinstance(candidate, str) else sides[1],
         profiles=(tuple(profiles) or made.profiles) if made is not None and has_profiles else (ITSELF,),
         components=selected.components,
         context=context,
@@ -173,9 +197,18 @@ def open_session(
         seed=seed,
         examples=EXAMPLES[examples] if examples in EXAMPLES else int(examples),
         ledger=known_differences(study),
-        reference_named=reference,
+        reference_named=reference if isinstance(reference, str) else sides[0].name,
         notes=(*selected.notes, *hosted),
     )
+
+
+def _of_functions(reference: Side, candidate: Side, policy: Policy | None) -> list[Component]:
+    """Return the component of two functions. Raises ValueError for a function beside another kind of side."""
+    kinds = [isinstance(side, FunctionSide) for side in (reference, candidate)]
+    if any(kinds) and not all(kinds):
+        function, other = (reference, candidate) if kinds[0] else (candidate, reference)
+        raise ValueError(f"{function.name} is a function, {other.name} is none: compare two functions, or two classes")
+    return [component_of(reference, candidate, policy)] if all(kinds) else []  # type: ignore[arg-type]
 
 
 def known_differences(study: Study) -> dict[str, Entry]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from parity.component import Component
 from parity.ledger import Entry
-from parity.recording.recorded_side import RecordedSide
+from parity.recording.side import RecordedSide
 from parity.search import judge_explained, reproduce_line
 from parity.session import Session
 from parity.verdict import Judgement

@@ -9,19 +9,13 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.change_impact.selection import select
-from parity.cli.options import (
-    add_session_options,
-    add_switch_option,
-    add_worker_options,
-    case_of,
-    session_of,
-    session_options,
-)
+from parity.cli.options import POOL, SESSION, add_options, case_of, session_of, session_options
+from parity.compare import Comparison
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
 from parity.report.sections import Extra
 from parity.session import Session
-from parity.summary import as_expected, output_lines, summary_lines
+from parity.summary import output_lines
 from parity.verdict import Verdict
 
 __all__ = ["INTERRUPTED", "add_parser", "check", "end", "jobs_of", "judge_jobs", "worked"]
@@ -35,10 +29,8 @@ Row = dict[str, Any]
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("check", help="compare component by component; a table of verdicts")
-    add_session_options(parser)
-    add_worker_options(parser)
+    add_options(parser.add_argument, (*SESSION, "since", *POOL, "on"))
     parser.add_argument("--case", metavar="JSON", help="judge this one input of one component, as a failure printed it")
-    add_switch_option(parser)
     parser.set_defaults(run=check)
 
 
@@ -50,7 +42,7 @@ def check(options: argparse.Namespace) -> int:
     rows, whole = judge_jobs(session, jobs, options)
     for row in rows:
         _print_row(row, in_full=only is not None)
-    return end(rows, whole, jobs)
+    return end(Comparison(session, rows), whole, len(jobs))
 
 
 def jobs_of(session: Session, options: argparse.Namespace, **settings: Any) -> list[Job]:
@@ -126,10 +118,10 @@ def _print_row(row: Row, *, in_full: bool) -> None:
         print(f"  STALE {stale['difference']}: {stale['reason']}")
 
 
-def end(rows: Sequence[Row], whole: bool, jobs: Sequence[Job]) -> int:
-    """Prints the summary; the exit code."""
-    print("\n".join(summary_lines(rows)))
+def end(found: Comparison, whole: bool, jobs: int) -> int:
+    """Print the summary; return the exit code."""
+    print(found.summary())
     if not whole:
-        print(f"interrupted: {len(rows)} of {len(jobs)} components were judged")
+        print(f"interrupted: {len(found.rows)} of {jobs} components were judged")
         return INTERRUPTED
-    return 0 if as_expected(rows) else 1
+    return 0 if found.as_expected else 1

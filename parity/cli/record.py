@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from parity.cli.options import (
-    add_condition_options,
-    add_host_options,
-    add_pool_options,
-    add_profile_option,
-    session_options,
-)
-from parity.process.pool import Pool, usable_cores
-from parity.recording.recorder import Recorded, about, open_recorder
-from parity.recording.recording import Recording
-from parity.session import open_session
+from parity.cli.options import CONDITIONS, HOST, POOL, add_options, session_options
+from parity.process.pool import Handler, Pool, usable_cores
+from parity.recording.recording import About, Conditions, Entry, Recording, code_of, source_of, versions
+from parity.recording.side import record_component
+from parity.recording.values import task_digest
+from parity.search import inputs_of
+from parity.session import Session, open_session
 
-__all__ = ["add_parser", "record"]
+__all__ = ["add_parser", "open_recorder", "record"]
 
 _INTERRUPTED = 130
 _LIMIT = 1800.0
 """Seconds for one component: each input is run two dozen times, to learn how far rounding alone carries it."""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A component whose files are written: its entry in the manifest, and a remark."""
+
+    entry: Entry
+    remark: str
 
 
 def add_parser(actions: Any) -> None:
@@ -33,10 +38,12 @@ def add_parser(actions: Any) -> None:
     parser = actions.add_parser("record", help="keep a side's numbers, to compare with later without its code")
     parser.add_argument("side", metavar="SIDE", help="what is recorded: as --candidate of `parity check`")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or the one to go on with")
-    add_profile_option(parser, repeated=False)
-    add_condition_options(parser)
-    add_host_options(parser)
-    add_pool_options(parser, f"for one component; what takes longer is not recorded (default {_LIMIT:g})")
+    add_options(
+        parser.add_argument,
+        ("profile", *CONDITIONS, *HOST, *POOL),
+        profile={"action": "store", "help": "profile of the side (default: its first)"},
+        time_limit={"help": f"for one component; what takes longer is not recorded (default {_LIMIT:g})"},
+    )
     parser.set_defaults(run=record)
 
 
@@ -50,7 +57,7 @@ def record(options: argparse.Namespace) -> int:
     names = [component.name for component in session.components]
     everything = set(names) == set(session.study.components)
     folder = Path(options.out)
-    recording = Recording.begin(folder, about(session, None if everything else names))
+    recording = Recording.begin(folder, _about(session, None if everything else names))
     print("\n".join([f"recording {session.candidate_in(session.profiles[0]).side.version}", *session.header()[1:]]))
     left = [name for name in names if name not in recording.components]
     if len(left) < len(names):
@@ -60,9 +67,9 @@ def record(options: argparse.Namespace) -> int:
         with tqdm(total=len(left), unit="component", disable=None, leave=False) as bar:
             for k, result in _results(left, options, folder):
                 bar.set_description(left[k])
-                if isinstance(result, Recorded):
+                if isinstance(result, _Recorded):
                     recording.enter(left[k], result.entry)
-                    bar.write(f"{left[k]:16} {result.entry['cases']:4} inputs  {result.remark}".rstrip())
+                    bar.write(f"{left[k]:16} {result.entry.cases:4} inputs  {result.remark}".rstrip())
                 else:
                     failures += 1
                     bar.write(f"{left[k]:16} not recorded: {result.reason}")
@@ -74,6 +81,44 @@ def record(options: argparse.Namespace) -> int:
     print(f"{len(recording.components)} of {len(names)} components are recorded: "
           f"parity check --reference golden:{folder}")  # fmt: skip
     return int(failures > 0)
+
+
+def open_recorder(options: Mapping[str, Any], folder: Path) -> Handler:
+    """Return the handler of a worker: it takes a component's name and writes its files.
+
+    `options` of `open_session`, the recorded side as the candidate in the one profile.
+    """
+    session = open_session(**options)
+    recording = Recording.open(folder)
+    side = session.candidate_in(session.profiles[0]).side
+
+    def record(name: str, _: Any) -> _Recorded:
+        component = session.component(name)
+        pinned = [entry.pinned(component.examples[0]) for entry in session.ledger.values() if entry.component == name]
+        # Those pinned in the ledger last: their difference is looked for there whatever was drawn.
+        inputs = [*inputs_of(component, session.examples, session.seed), *pinned]
+        return _Recorded(*record_component(component, side, session.context, inputs, recording))
+
+    return record
+
+
+def _about(session: Session, asked: list[str] | None) -> About:
+    profile, ctx = session.profiles[0], session.context
+    side = session.candidate_in(profile).side
+    return About(
+        side=source_of(side.name, side.version, code_of(session.candidate, session.study)),
+        versions=versions(session.study.packages),
+        conditions=Conditions(
+            profile=profile,
+            task=None if ctx.task is None else ctx.task.name,
+            task_sha256=None if ctx.task is None else task_digest(ctx.task),
+            seed=session.seed,
+            examples=session.examples,
+            dtype=str(ctx.dtype).removeprefix("torch."),
+            device=str(ctx.device),
+        ),
+        asked=asked,
+    )
 
 
 def _results(names: Sequence[str], options: argparse.Namespace, folder: Path) -> Iterator[tuple[int, Any]]:

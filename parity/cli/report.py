@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from parity.atomic_write import write_atomic
 from parity.cli.check import end, jobs_of, judge_jobs, worked
-from parity.cli.options import add_session_options, add_worker_options, session_of
+from parity.cli.options import POOL, SESSION, add_options, session_of
+from parity.compare import Comparison
 from parity.report.read import complete, read_report
 from parity.report.sections import collected, extras_for
 from parity.report.write import write_report
 from parity.results import document
 from parity.root_ggfm.runs.comparison import load_results
-from parity.root_ggfm.statistical_tests.settle import settle
+from parity.root_ggfm.statistical_tests.apply import apply_tests
 from parity.session import Session
 from parity.summary import as_expected, summary_lines
 
@@ -30,8 +31,7 @@ Row = dict[str, Any]
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("report", help="compare, and write the diagnostic report (HTML, Markdown, JSON)")
-    add_session_options(parser)
-    add_worker_options(parser)
+    add_options(parser.add_argument, (*SESSION, "since", *POOL))
     parser.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
     parser.add_argument("--runs", metavar="DIR", help="show these whole runs as well: what `parity run --out` wrote")
     parser.add_argument(
@@ -61,10 +61,10 @@ def report(options: argparse.Namespace) -> int:
 
     rows, whole = judge_jobs(session, jobs, options, keep)
     extras, lost = _extras(session, rows, options) if whole else ({}, [])
-    rows = settle(rows, extras.get("distributions", []), session.ledger)
+    rows = apply_tests(rows, extras.get("distributions", []), session.ledger)
     made = made_of(rows) | extras
     page = write_report(made | {"unfinished": [*made["unfinished"], *lost]}, folder, runs=runs)
-    code = end(rows, whole, jobs)
+    code = end(Comparison(session, rows), whole, len(jobs))
     for line in (*lost, *_causes(extras.get("stages", []))):
         print(line)
     print(f"report: {page}")

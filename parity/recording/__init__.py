@@ -1,8 +1,9 @@
-"""Recorded numbers: judge a side against what a published code computed."""
+"""Keep what a side computes, and judge others against it later, when its code is not there."""
 
 from __future__ import annotations
 
-from parity.root_ggfm.published_numbers.folder import GoldenCase, GoldenError, GoldenFolder
-from parity.root_ggfm.published_numbers.judge import judge_case
+from parity.recording.recording import Recording
+from parity.recording.side import RecordedSide, record_component
+from parity.recording.values import RecordingError
 
-__all__ = ["GoldenCase", "GoldenError", "GoldenFolder", "judge_case"]
+__all__ = ["RecordedSide", "Recording", "RecordingError", "record_component"]

@@ -33,11 +33,11 @@ class Extra:
     def run(self, session: Session, tell: Callable[[Any], None]) -> Any:  # noqa: ARG002 - as a job of a worker
         """Return the value that the document holds under `kind`."""
         if self.kind == "stages":
-            from parity.root_ggfm.stages.session import stages_of
+            from parity.root_ggfm.stages.attribution import stages_of
 
             return stages_of(session)
         if self.kind == "distributions":
-            from parity.root_ggfm.statistical_tests.judge import judge_distributions
+            from parity.root_ggfm.statistical_tests.apply import judge_distributions
 
             return judge_distributions(session, components=[component.name for component in session.components])
         # The numbers of plots are plain values; what draws them is not needed here.

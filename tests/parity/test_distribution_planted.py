@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from parity.root_ggfm.statistical_tests.judge import FALSE_ALARMS, holm
-from parity.root_ggfm.statistical_tests.orders import loader_orders, order_tests
-from parity.root_ggfm.statistical_tests.probe import BRIDGE, step_draws
-from parity.root_ggfm.statistical_tests.process import forward_draws, forward_tests, reverse_noise, reverse_tests
-from parity.root_ggfm.statistical_tests.steps import step_tests
+from parity.root_ggfm.statistical_tests.apply import FALSE_ALARMS, holm
+from parity.root_ggfm.statistical_tests.probe import BRIDGE, forward_draws, loader_orders, reverse_noise, step_draws
+from parity.root_ggfm.statistical_tests.tests import forward_tests, order_tests, reverse_tests, step_tests
 from tests.parity.drawing import Drawing
 
 CPU = torch.device("cpu")

@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from parity.root_ggfm.statistical_tests import statistics
-from parity.root_ggfm.statistical_tests.judge import holm
-from parity.root_ggfm.statistical_tests.law import bridge_law
-from parity.root_ggfm.statistical_tests.orders import Orders, order_tests, two_sample_orders
-from parity.root_ggfm.statistical_tests.probe import StepDraws
-from parity.root_ggfm.statistical_tests.process import ForwardDraws, forward_tests, reverse_tests
-from parity.root_ggfm.statistical_tests.steps import runs_independent, step_tests
+from parity.root_ggfm.statistical_tests import tests as laws
+from parity.root_ggfm.statistical_tests.apply import holm
+from parity.root_ggfm.statistical_tests.closed_forms import bridge_law
+from parity.root_ggfm.statistical_tests.probe import ForwardDraws, Orders, StepDraws
+from parity.root_ggfm.statistical_tests.tests import (
+    forward_tests,
+    order_tests,
+    reverse_tests,
+    runs_independent,
+    step_tests,
+    two_sample_orders,
+)
 
 REPETITIONS = 200
 SLACK = 1e-4
@@ -38,7 +43,7 @@ def drawn_tests(g):
         *reverse_tests(g.standard_normal((7, 16, 3))),
         *order_tests(left),
         two_sample_orders(left, right),
-        statistics.two_samples("losses", g.exponential(size=80), g.exponential(size=70), shift=1.0, closed_form=""),
+        laws.two_samples("losses", g.exponential(size=80), g.exponential(size=70), shift=1.0, closed_form=""),
     ]
 
 
@@ -76,20 +81,20 @@ def normal(g, n=400):
 @pytest.mark.parametrize(
     "deviating",
     [
-        lambda g: statistics.spread(
+        lambda g: laws.spread(
             "", float(np.sum(1.15 * normal(g) ** 2)), 400, scale=1.15, closed_form="", alternative=""
         ),
-        lambda g: statistics.binomial(
+        lambda g: laws.binomial(
             "", int(g.binomial(400, 0.19)), 400, 0.15, other=0.19, closed_form="", alternative=""
         ),
-        lambda g: statistics.gaussian_mean(
+        lambda g: laws.gaussian_mean(
             "", float(normal(g).sum() / 20 + 2), 400, shift=2.0, closed_form="", alternative=""
         ),
-        lambda g: statistics.chi_squared(
+        lambda g: laws.chi_squared(
             "", float(np.sum((normal(g, 9) + 1) ** 2)), 9, 9, noncentrality=9.0, closed_form="", alternative=""
         ),
-        lambda g: statistics.position("", normal(g) + 0.1, np.ones(400), off=0.1),
-        lambda g: statistics.spread_by_group(
+        lambda g: laws.position("", normal(g) + 0.1, np.ones(400), off=0.1),
+        lambda g: laws.spread_by_group(
             "", [float(np.sum(normal(g) ** 2)), float(np.sum(1.25 * normal(g, 300) ** 2))], [400, 300], scale=1.25,
             closed_form="", alternative="",
         ),
@@ -108,8 +113,8 @@ def test_the_stated_deviation_is_missed_as_often_as_stated(deviating):
 @pytest.mark.parametrize(
     "deviating",
     [
-        lambda g: statistics.normal_shape("", g.standard_t(8, 3000) * np.sqrt(6 / 8), closed_form=""),
-        lambda g: statistics.two_samples("", normal(g, 60), normal(g, 60) + 0.6, shift=0.6, closed_form=""),
+        lambda g: laws.normal_shape("", g.standard_t(8, 3000) * np.sqrt(6 / 8), closed_form=""),
+        lambda g: laws.two_samples("", normal(g, 60), normal(g, 60) + 0.6, shift=0.6, closed_form=""),
     ],
     ids=["shape", "two samples"],
 )

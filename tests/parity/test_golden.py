@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from parity.loading import load_side
-from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
-from parity.root_ggfm.published_numbers.judge import judge_case
+from parity.recording import RecordingError
+from parity.root_ggfm.published_numbers import GoldenFolder, judge_case
 from parity.verdict import Verdict
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -22,7 +22,13 @@ MATRIX_PRODUCTS = {"denoiser", "p_losses", "forward_seeded", "p_sample", "sample
 
 
 def keys(folder):
-    return [(name, case["key"]) for name in folder.components for case in folder._components[name]]
+    return [(name, key) for name in folder.components for key in folder.keys(name)]
+
+
+def allowed(component):
+    """On the processor that recorded the numbers all bits are equal; elsewhere those that no processor changes."""
+    exact = RECORDED_ON or component not in MATRIX_PRODUCTS
+    return {Verdict.IDENTICAL} if exact else {Verdict.IDENTICAL, Verdict.ROUNDING}
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +42,7 @@ def one_thread():
 @pytest.mark.parametrize(("component", "key"), keys(ROOT))
 def test_the_reference_computes_what_root_computed(component, key):
     found = judge_case(ROOT.case(key), ROOT, load_side("reference_root"))
-    if RECORDED_ON or component not in MATRIX_PRODUCTS:
-        assert found.verdict is Verdict.IDENTICAL, found.reason
-    assert found.agrees, found.reason
+    assert found.verdict in allowed(component), found.reason
 
 
 @pytest.mark.parametrize(("component", "key"), keys(ROOT))
@@ -50,9 +54,7 @@ def test_aligned_ggfm_computes_what_root_computed(component, key):
 @pytest.mark.parametrize(("component", "key"), keys(GGFM))
 def test_ggfm_computes_what_the_published_ggfm_computed(component, key):
     found = judge_case(GGFM.case(key), GGFM, load_side("ggfm", on=PUBLISHED_BRIDGE))
-    if RECORDED_ON or component not in MATRIX_PRODUCTS:
-        assert found.verdict is Verdict.IDENTICAL, found.reason
-    assert found.agrees, found.reason
+    assert found.verdict in allowed(component), found.reason
 
 
 @pytest.fixture
@@ -103,14 +105,14 @@ def test_a_component_that_is_unknown_here_is_missing_not_agreed(copy):
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path):
-    with pytest.raises(GoldenError, match=r"holds no recorded numbers: index\.json is not there"):
+    with pytest.raises(RecordingError, match=r"holds no recorded numbers: index\.json is not there"):
         GoldenFolder(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"components"', "{}"])
 def test_an_index_that_cannot_be_read_is_refused(tmp_path, text):
     (tmp_path / "index.json").write_text(text)
-    with pytest.raises(GoldenError, match=r"index\.json cannot be read"):
+    with pytest.raises(RecordingError, match=r"index\.json cannot be read"):
         GoldenFolder(tmp_path)
 
 
@@ -118,17 +120,17 @@ def test_an_index_that_cannot_be_read_is_refused(tmp_path, text):
 def test_an_archive_cut_short_is_refused(copy, size):
     file = copy / "schedule.npz"
     file.write_bytes(file.read_bytes()[:size])
-    with pytest.raises(GoldenError, match=r"schedule\.npz cannot be read \(absent or cut short\?\)"):
+    with pytest.raises(RecordingError, match=r"schedule\.npz cannot be read \(absent or cut short\?\)"):
         GoldenFolder(copy).case("schedule/0")
 
 
 def test_an_array_that_the_archive_lacks_is_named(copy):
     rewrite(copy / "schedule.npz", lambda arrays: arrays.pop("schedule/0/out/m_t"))
-    with pytest.raises(GoldenError, match="lacks schedule/0/out/m_t"):
+    with pytest.raises(RecordingError, match="lacks schedule/0/out/m_t"):
         GoldenFolder(copy).case("schedule/0")
 
 
 def test_pickled_content_is_not_executed(copy):
     np.savez(copy / "schedule.npz", **{"schedule/0/out/m_t": np.array([print], dtype=object)})
-    with pytest.raises(GoldenError, match="cannot be read"):
+    with pytest.raises(RecordingError, match="cannot be read"):
         GoldenFolder(copy).case("schedule/0")

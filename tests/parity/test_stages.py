@@ -8,15 +8,21 @@ import torch
 from parity.cli.main import main
 from parity.comparator import same_bits
 from parity.component import Context
-from parity.execution import run
+from parity.execution import GeneratorState, run
 from parity.loading import load_side
 from parity.results import document
 from parity.root_ggfm.sides.ggfm import GgfmSide
-from parity.root_ggfm.stages.chain import follow
-from parity.root_ggfm.stages.generators import Generators
-from parity.root_ggfm.stages.session import judge_session, judge_stages, reference_run
-from parity.root_ggfm.stages.standing import NOT_REACHED, Judged, sentence, stand
-from parity.root_ggfm.stages.table import STAGES, stages_that_feed
+from parity.root_ggfm.stages.attribution import (
+    NOT_REACHED,
+    StageVerdict,
+    attribute,
+    judge_session,
+    judge_stages,
+    reference_run,
+    sentence,
+)
+from parity.root_ggfm.stages.stage_graph import STAGES, stages_that_feed
+from parity.root_ggfm.stages.traced_run import trace_run
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.session import open_session
 
@@ -38,9 +44,9 @@ def root(context):
 
 
 @pytest.fixture(scope="module")
-def judged(root, context):
+def judged(root):
     """Judges a candidate, by stage."""
-    return lambda candidate: {result.stage: result for result in judge_stages(root, candidate, context)}
+    return lambda candidate: {result.stage: result for result in judge_stages(root, candidate)}
 
 
 def causes(results):
@@ -74,7 +80,7 @@ def test_the_chain_of_its_stages_is_the_run_to_the_bit(context, side, dtype, sou
     changes = {"source": source} | ({"task_name": "TFBind8-Exact-v0", "epochs": 2} if source == "task" else {})
     given = reference_run(load_side("reference_root"), context, SHORT | changes).given
     whole = run(load_side(side).training, given, seed=0, dtype=dtype).tree
-    chained = follow(load_side(side), given, dtype=dtype, device=CPU).result
+    chained = trace_run(load_side(side), given, dtype=dtype, device=CPU).result
     assert chained.keys() == whole.keys()
     assert whole["global_step"] > 0
     for name, leaf in whole.items():
@@ -164,7 +170,7 @@ def test_faults_that_cancel_are_masked_in_the_second_stage(judged):
 
 def test_where_the_reference_ends_nothing_is_held_against_what_follows(context):
     broken = reference_run(load_side("reference_root"), context, SHORT | {"threshold_diff": 1e9})
-    results = {r.stage: r for r in judge_stages(broken, load_side("ggfm"), context)}
+    results = {r.stage: r for r in judge_stages(broken, load_side("ggfm"))}
     assert (results["split"].forced, results["split"].standing) == ("refused", "agrees")
     assert results["loader"].standing == results["sample"].standing == "not reached"
     assert results["training"].standing == "agrees"
@@ -172,7 +178,7 @@ def test_where_the_reference_ends_nothing_is_held_against_what_follows(context):
 
 def test_a_run_without_average_or_validation_pairs_has_no_such_stage(context):
     run = reference_run(load_side("reference_root"), context, SHORT | {"use_ema": False, "val_frac": 0.0})
-    results = {r.stage: r for r in judge_stages(run, load_side("ggfm"), context)}
+    results = {r.stage: r for r in judge_stages(run, load_side("ggfm"))}
     assert {"ema", "validation"}.isdisjoint(results)
     assert {result.standing for result in results.values()} == {"agrees"}
 
@@ -190,18 +196,18 @@ def test_a_run_without_average_or_validation_pairs_has_no_such_stage(context):
     ],
 )
 def test_two_verdicts_make_a_standing(own, forced, standing):
-    (result,) = stand({"loader": Judged(own, "")}, {"loader": Judged(forced, "")})
+    (result,) = attribute({"loader": StageVerdict(own, "")}, {"loader": StageVerdict(forced, "")})
     assert result.standing == standing
 
 
 def test_a_stage_inherits_along_the_pipeline_before_it_does_from_an_earlier_epoch():
-    agree, differ = Judged("identical", ""), Judged("divergent", "")
+    agree, differ = StageVerdict("identical", ""), StageVerdict("divergent", "")
     forced = dict.fromkeys(STAGES, agree) | {"initial_weights": differ, "pool": differ}
     own = dict.fromkeys(STAGES, agree) | {"initial_weights": differ, "pool": differ, "gp_pairs": differ}
-    origins = {result.stage: result.origin for result in stand(own, forced)}
+    origins = {result.stage: result.origin for result in attribute(own, forced)}
     assert origins["gp_pairs"] == "pool"
     own["training_loss"] = differ
-    results = stand(own, dict.fromkeys(STAGES, agree) | {"optimiser": differ})
+    results = attribute(own, dict.fromkeys(STAGES, agree) | {"optimiser": differ})
     assert {r.stage: r.origin for r in results}["training_loss"] == "optimiser"
 
 
@@ -212,13 +218,11 @@ def test_every_stage_is_fed_by_stages_that_exist():
 
 
 def test_generator_states_are_restored_and_told_apart():
-    before = Generators.now()
-    first = Generators.seeded(3)
-    assert Generators.now().digest == before.digest
-    first.restore()
+    before = GeneratorState.now()
     drawn = torch.rand(2)
-    assert Generators.now().digest != first.digest
-    first.restore()
+    assert GeneratorState.now().digest != before.digest
+    before.restore()
+    assert GeneratorState.now().digest == before.digest
     assert torch.equal(torch.rand(2), drawn)
     before.restore()
 
@@ -243,7 +247,7 @@ def test_the_command_names_causes_and_what_the_ledger_knows_of_them(capsys):
 
 def test_the_command_fails_where_the_ledger_explains_no_cause(capsys, monkeypatch):
     monkeypatch.setattr(
-        "parity.root_ggfm.sides.load_side",
+        "parity.session.load_side",
         lambda name, *_, **__: Faulty(target=scaled("condition")) if name == "ggfm" else load_side(name),
     )
     assert command("--profile", "aligned") == 1

@@ -29,7 +29,7 @@ _LIMIT = 600.0
 _FROM_ELSEWHERE = (
     "parity/process/",
     "parity/recording/",
-    "parity/root_ggfm/published_numbers/",
+    "parity/root_ggfm/published_numbers.py",
     "parity/root_ggfm/checkouts/",
 )
 """What runs or reads other people's code: no copy of GGFM is judged by it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity.pytest_plugin import session_of
-from parity.root_ggfm.statistical_tests.judge import differences_by_design
+from parity.root_ggfm.statistical_tests.apply import differences_by_design
 
 __all__ = ["pytest_generate_tests"]
 

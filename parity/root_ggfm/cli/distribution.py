@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parity.root_ggfm.profiles import PROFILES
-from parity.root_ggfm.statistical_tests.judge import FALSE_ALARMS, judge_distributions
+from parity.root_ggfm.statistical_tests.apply import FALSE_ALARMS, judge_distributions
 from parity.session import open_session
 
 __all__ = ["add_parser", "distribution"]
@@ -27,7 +27,7 @@ def add_parser(actions: Any) -> None:
 
 
 def distribution(options: argparse.Namespace) -> int:
-    """Test, print a table; 1 if a test fails."""
+    """Test, print a table; return 1 if a test fails."""
     session = open_session(
         profiles=tuple(options.profile or PROFILES), seed=options.seed, device=options.device, threads=options.threads
     )

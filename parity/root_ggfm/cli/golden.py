@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from parity.loading import load_side
-from parity.root_ggfm.published_numbers.folder import GoldenError, GoldenFolder
-from parity.root_ggfm.published_numbers.judge import judge_case
+from parity.recording import RecordingError
+from parity.root_ggfm.published_numbers import GoldenFolder, judge_case
 
 __all__ = ["add_parser", "golden"]
 
@@ -46,7 +46,7 @@ def golden(options: argparse.Namespace) -> int:
     chosen = options.component or folder.components
     unknown = [name for name in chosen if name not in folder.components]
     if unknown:
-        raise GoldenError(f"{folder.path} records no {unknown}; it records {', '.join(folder.components)}")
+        raise RecordingError(f"{folder.path} records no {unknown}; it records {', '.join(folder.components)}")
     print(f"{side.version} ({side.name}) against {folder.about.get('source', folder.path)}")
     counts: dict[str, int] = {}
     agree = True

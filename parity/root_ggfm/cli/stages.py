@@ -8,9 +8,8 @@ from typing import Any
 
 from parity.cli.options import session_options
 from parity.root_ggfm.profiles import PROFILES, SIDES
-from parity.root_ggfm.stages.session import StageReport, judge_session, reference_run
-from parity.root_ggfm.stages.standing import sentence
-from parity.root_ggfm.stages.table import STAGES
+from parity.root_ggfm.stages.attribution import StageReport, judge_session, reference_run, sentence
+from parity.root_ggfm.stages.stage_graph import STAGES
 from parity.session import Session, open_session
 from parity.torch_options import DTYPES
 
