@@ -17,7 +17,7 @@ from parity.diagnosis.explain import explain
 from parity.diagnosis.location import line_coverage
 from parity.diagnosis.settings import without
 from parity.execution import run
-from parity.process.worker import Handler
+from parity.process.pool import Handler
 from parity.search import Candidate, explore
 from parity.session import open_session
 
