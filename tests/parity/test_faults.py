@@ -87,7 +87,7 @@ def test_a_catalogue_that_contradicts_itself_is_refused(tmp_path, text, message)
 
 @pytest.fixture(scope="module")
 def campaign():
-    return Campaign(OPTIONS, impact(), time_limit=60.0)
+    return Campaign(OPTIONS, impact(), time_limit=600.0)
 
 
 def planted(name, group):
