@@ -11,8 +11,8 @@ from scipy import stats
 
 from parity.execution import run
 from parity.report.plot import Plot, panel, plot, series
-from parity.root_ggfm.components.network import denoiser_state
 from parity.root_ggfm.contract import Bridge
+from parity.root_ggfm.inputs import denoiser_state
 from parity.session import Session
 from parity.side import Side
 

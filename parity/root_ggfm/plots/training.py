@@ -13,7 +13,7 @@ from scipy import stats
 from parity.execution import run
 from parity.report.plot import Plot, panel, plot, series
 from parity.root_ggfm.components import REGISTRY
-from parity.root_ggfm.components.steps import LONG
+from parity.root_ggfm.components.training_steps import LONG
 from parity.root_ggfm.training_trace import step_of
 from parity.session import Session
 from parity.side import Side, Tree

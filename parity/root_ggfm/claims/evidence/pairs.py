@@ -13,8 +13,8 @@ from parity.root_ggfm.claims.bench import POOL_SIZE, Bench
 from parity.root_ggfm.claims.facts import Fact, Role, claims, limits, notes
 from parity.root_ggfm.claims.words import VERDICTS_ZH, judged
 from parity.root_ggfm.components import component
-from parity.root_ggfm.sides.root_signatures import loader_defaults
-from parity.root_ggfm.stated_differences import Claimed
+from parity.root_ggfm.sides.root_config import loader_defaults
+from parity.root_ggfm.stated_differences import ReferenceWithDifferences
 from parity.side import Tree
 from parity.verdict import Verdict
 
@@ -49,7 +49,11 @@ def trajectories(bench: Bench) -> list[Fact]:
     path = bench.ggfm("gp_pairs", on=["trajectory"], num_gradient_steps=taken)["f0/trajectory"]
     points, owner = path.shape[1], component("gp_pairs")
     stated = judge(
-        owner, owner.examples[0], Claimed(bench.reference, ["trajectory"]), load_side("ggfm", on=["trajectory"]), bench.context
+        owner,
+        owner.examples[0],
+        ReferenceWithDifferences(bench.reference, ["trajectory"]),
+        load_side("ggfm", on=["trajectory"]),
+        bench.context,
     )  # fmt: skip
     return [
         judged(bench, Role.CLAIM, bench.pinned("trajectory"), [Verdict.DIVERGENT], on=["trajectory"]),

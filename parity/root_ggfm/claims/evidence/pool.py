@@ -8,7 +8,7 @@ from torch import Tensor
 from parity.root_ggfm.claims.bench import POOL_SIZE, Bench
 from parity.root_ggfm.claims.facts import Fact, Role, claims, limits, notes
 from parity.root_ggfm.claims.words import judged
-from parity.root_ggfm.components.data import designs
+from parity.root_ggfm.inputs import designs
 from parity.side import Tree
 from parity.verdict import Verdict
 
