@@ -1,4 +1,4 @@
-"""A component: the unit that is compared, declared once."""
+"""Declare a component once: the unit that is compared."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Component:
     """Declare a component once, for checks, reports, recordings and checkouts alike.
 
     `strategy` draws `params`; `build` turns them into the keyword arguments of the side's method of the same name, in
-    float32; `policy` says how outputs are judged. `refused(params)`: the reference refuses this input, and
-    agreement is that both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or None.
-    `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of drawn inputs;
-    0 draws none.
+    float32; `policy` says how outputs are judged. `refused(params)`: the reference refuses this input, and agreement is
+    that both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or
+    None. `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of drawn
+    inputs; 0 draws none.
     `instead`: by the name of another method, how the component is made from it, for sides without one of its own name.
     """
 

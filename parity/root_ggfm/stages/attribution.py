@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal
@@ -308,7 +308,7 @@ class _Attribution:
             calls=bind,
         )
         known = self.reference.forced.setdefault(name, {})
-        found = judge(stage, {}, self.reference.side, self.candidate, self.ctx, known=known)
+        found = judge(stage, {}, self.reference.side, self.candidate, self.ctx, cache=known)
         return StageVerdict(found.verdict.value, found.reason)
 
     def _own(self, name: str, forced: StageVerdict) -> StageVerdict:
