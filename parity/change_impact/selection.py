@@ -83,7 +83,7 @@ def selection_of(changed: Iterable[str], folder: Path, revision: str = "") -> Se
 
 
 def component_files(sources: Sources) -> dict[str, frozenset[str]]:
-    """Return, per component, the files that its own file refers to, on any input, and those of the sides that call it."""
+    """Return, per component, the files that its own file and the sides' calls of it refer to, on any input."""
     sides = [type(load_side(side)) for side in SIDES]
     calls = [sources.member(s.__module__, s.__qualname__, m) for s in sides for m in ("__init__", "__getattr__")]
     called = [call for call in calls if call is not None]

@@ -192,7 +192,7 @@ def hyperparameters(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def designs(params: Params, ctx: Context, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return (N, D) standardised designs and (N,) scores: rows of the session's task, or Gaussian on a smooth landscape."""
+    """Return (N, D) standardised designs and (N,) scores: of the session's task, or Gaussian on a smooth landscape."""
     n = params["rows"]
     if params["source"] == "gaussian":
         x = gaussian(generator, n, params["dim"])

@@ -1,8 +1,8 @@
 """The reference with known differences written out, as each component's file states them.
 
-A ledger that only says "differs here" would accept any difference there. GGFM with the same switches on must agree with
-`ReferenceWithDifferences` everywhere. So a difference is known in its exact form: the size of the pool, the place of the
-clamp, the order of the draws. Whole runs are not restated: they are made of the components that are.
+A ledger that only says "differs here" would accept any difference there. GGFM with the same switches on must agree
+with `ReferenceWithDifferences` everywhere. So a difference is known in its exact form: the size of the pool, the place
+of the clamp, the order of the draws. Whole runs are not restated: they are made of the components that are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The offline designs from which sampling starts in the test.
 
-    order = argsort(y);  highest: the last n;  lowest: the first n;
-    low, high, random: np.random.seed(seed), np.random.choice(n, replace=False) of the lowest or highest int(p N), or of all
+    in the order of argsort(y);  highest: the last n;  lowest: the first n;
+    low, high, random: np.random.seed(seed), np.random.choice(n, replace=False) of the first or last int(p N), or all
 
 Source: ROOT, `runners.utils.sampling_from_offline_data`.
 """

@@ -77,7 +77,7 @@ def build(params: Params, ctx: Context) -> Inputs:
 
 
 def _losses(kind: str, n: int, g: torch.Generator) -> list[float]:
-    """Return losses that fall, then stall, so that the scheduler waits and reduces; or large ones that fall by little."""
+    """Return losses that fall, then stall, so that the scheduler waits and reduces; or large, slowly falling ones."""
     k = torch.arange(n, dtype=torch.float64)
     values = 100 - 0.005 * k if kind == "creep" else 1 / (1 + k % 5) + 0.01 * torch.rand(n, generator=g).double()
     return [float(value) for value in values]

@@ -82,7 +82,7 @@ def root(i: Inputs) -> Tree:
         loss, log = model(i.x_high, i.y_high, i.x_low, i.y_low)
     else:
         raise ValueError("noise must be None where t is None: ROOT's forward draws both")
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     gradients = {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
     return {"loss": loss.detach(), "x0_recon": log["x0_recon"].detach(), **gradients}
 

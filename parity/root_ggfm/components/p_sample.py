@@ -92,8 +92,8 @@ def root(i: Inputs) -> Tree:
 def ggfm(i: Inputs, switches: Switches) -> Tree:
     """Return the same. GGFM's step is a function of the model; gradients are off around it."""
     model = ggfm_model(i.bridge, switches, i.state)
-    settings = {"clip_denoised": i.clip_denoised, "guidance_weight": i.guidance_weight}
-    x_next, x0 = p_sample(model, i.x_t, i.x_low, i.y_low, i.y_high, i.step, **settings)
+    point = i.x_t, i.x_low, i.y_low, i.y_high
+    x_next, x0 = p_sample(model, *point, i.step, clip_denoised=i.clip_denoised, guidance_weight=i.guidance_weight)
     return {"x_next": x_next, "x0": x0}
 
 
@@ -108,8 +108,8 @@ def stated(i: Inputs, on: frozenset[str], reference: Side) -> Tree:
     t = torch.full((len(x_t),), steps[i.step], device=x_t.device)
 
     def network(first: Tensor, second: Tensor) -> Tensor:
-        output = reference.denoiser(bridge, state=i.state, x_t=x_t, t=t, y_first=first, y_second=second)["output"]
-        return output  # type: ignore[no-any-return]
+        tree: Tree = reference.denoiser(bridge, state=i.state, x_t=x_t, t=t, y_first=first, y_second=second)
+        return tree["output"]  # type: ignore[no-any-return]
 
     nothing = torch.zeros_like(i.y_low)
     r = (1 + w) * network(i.y_low, i.y_high) - w * network(nothing, nothing)

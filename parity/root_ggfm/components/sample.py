@@ -75,8 +75,8 @@ def root(i: Inputs) -> Tree:
 def ggfm(i: Inputs, switches: Switches) -> Tree:
     """Return the same. GGFM's chain is a function of the model."""
     model = ggfm_model(i.bridge, switches, i.state)
-    settings = {"clip_denoised": i.clip_denoised, "guidance_weight": i.guidance_weight}
-    return {"x_high": sample(model, i.x_low, i.y_low, i.y_high, **settings)}
+    x_high = sample(model, i.x_low, i.y_low, i.y_high, clip_denoised=i.clip_denoised, guidance_weight=i.guidance_weight)
+    return {"x_high": x_high}
 
 
 def stated(i: Inputs, on: frozenset[str], reference: Side) -> Tree:

@@ -1,8 +1,9 @@
 """Mean and variance of the Brownian bridge at each timestep, computed in float64 and cast last.
 
-    linear   m_t from 0.001 to 0.999, evenly spaced; sin: 1.0075 to the power of 0..T, over its last value, ending in 0.999
-    v_t    = 2 (m_t - m_t²) max_var
-    v_t|s  = v_t - v_s ((1 - m_t)/(1 - m_s))²,  s = t - 1
+    linear: m_t is evenly spaced from 0.001 to 0.999
+    sin:    m_t is 1.0075 to the power of T evenly spaced values from 0 to T, over its last value, and ends in 0.999
+    v_t   = 2 (m_t - m_t²) max_var
+    v_t|s = v_t - v_s ((1 - m_t)/(1 - m_s))²,  s = t - 1
     posterior variance = v_t|s v_s / v_t
 
 Source: ROOT (arXiv 2509.16300, section on the Brownian bridge), `BrownianBridgeModel.register_schedule`.

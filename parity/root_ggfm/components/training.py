@@ -155,6 +155,7 @@ def _full_config(params: Params, image_size: int) -> dict[str, Any]:
         },
     }
 
+
 def build(params: Params, ctx: Context) -> Inputs:
     """Return a small run, on the session's task or on a small one."""
     task: Task = ctx.task if params["source"] == "task" else small_task(params, generator_of(params))

@@ -20,7 +20,7 @@ def published_config(task: str) -> dict[str, Any]:
 
 
 def published_range(task: str) -> tuple[float, float]:
-    """Return (y_min, y_max), by which ROOT normalises a task's scores. Raises ValueError for a task that it does not know."""
+    """Return (y_min, y_max), by which ROOT normalises a task's scores. Raises ValueError for an unknown task."""
     return root.score_range(task)
 
 
