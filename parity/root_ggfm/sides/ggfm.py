@@ -28,7 +28,7 @@ class GgfmSide:
 
     def __getattr__(self, name: str) -> Callable[..., Tree]:
         if name not in REGISTRY:
-            raise AttributeError(f"{type(self).__name__} has no {name}")
+            raise AttributeError(f"ggfm has no {name}")
         component = REGISTRY[name]
 
         def call(*given: Any, **named: Any) -> Tree:

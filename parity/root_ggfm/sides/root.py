@@ -24,7 +24,7 @@ class RootSide:
 
     def __getattr__(self, name: str) -> Callable[..., Tree]:
         if name not in REGISTRY:
-            raise AttributeError(f"{type(self).__name__} has no {name}")
+            raise AttributeError(f"reference_root has no {name}")
         component = REGISTRY[name]
 
         def call(*given: Any, **named: Any) -> Tree:
