@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from parity.adapter_file import nearest
 from parity.loading import forms
 from parity.process.pool import usable_cores
+from parity.search import inputs_of
 from parity.session import Session, open_session
 from parity.study import installed
 
@@ -106,10 +109,38 @@ def case_of(options: argparse.Namespace, session: Session) -> dict[str, Any] | N
     if len(options.component or ()) != 1:
         raise ValueError("--case needs exactly one --component")
     try:
-        case = json.loads(options.case)
+        case = json.loads(options.case, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise ValueError(f"--case is no valid JSON: {error}") from error
-    expected = set(session.component(options.component[0]).examples[0])
+    component = session.component(options.component[0])
+    expected = set(component.examples[0])
     if not isinstance(case, dict) or not expected <= set(case):
-        raise ValueError(f"--case of {options.component[0]} must be an object with {sorted(expected)}")
+        raise ValueError(f"--case of {component.name} must be an object with {sorted(expected)}")
+    kinds: dict[str, set[str]] = {}
+    for params in inputs_of(component, 1, 0):
+        for name, value in params.items():
+            kinds.setdefault(name, set()).add(_kind(value))
+    for name, value in case.items():
+        if name not in kinds:
+            raise ValueError(f"--case of {component.name} has no {name!r}{nearest(name, kinds)}")
+        allowed = kinds[name] | ({"int"} if "float" in kinds[name] else set())
+        if _kind(value) not in allowed:
+            raise ValueError(
+                f"--case of {component.name}: {name} must be {' or '.join(sorted(allowed))}, got {value!r}"
+            )
+        if name == "seed" and not 0 <= value < 2**63:
+            raise ValueError(f"--case of {component.name}: seed must be from 0 to 2**63 - 1, got {value}")
     return case
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for a key that stands in it twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"--case holds {twice!r} twice")
+    return found
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else type(value).__name__
