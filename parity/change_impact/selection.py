@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +9,7 @@ from pathlib import Path
 import parity
 from parity.change_impact.git import changed_files
 from parity.change_impact.references import Reference, Sources
-from parity.component import Component
 from parity.loading import load_side
-from parity.root_ggfm import components as declarations
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.profiles import SIDES
 
@@ -28,6 +23,7 @@ _OF_A_COMPONENT = (
     "parity/root_ggfm/sides/",
     "parity/root_ggfm/checkouts/",
     "parity/root_ggfm/components/",
+    "parity/root_ggfm/inputs.py",
 )
 """Where a file counts for the components whose code refers to it. Any other counts for all of them, or for none."""
 
@@ -87,30 +83,11 @@ def selection_of(changed: Iterable[str], folder: Path, revision: str = "") -> Se
 
 
 def component_files(sources: Sources) -> dict[str, frozenset[str]]:
-    """Per component the files of both sides and of its declaration that its code refers to, on any input."""
-    owners = [type(load_side(side)) for side in SIDES]
-    modules = [
-        importlib.import_module(m.name)
-        for m in pkgutil.iter_modules(declarations.__path__, "parity.root_ggfm.components.")
-    ]
-    files = {}
-    for module in modules:
-        for component in getattr(module, "COMPONENTS", ()):
-            starts = [Reference(module.__name__)]
-            for owner in owners:
-                for method in ("__init__", *_methods(component, owner)):
-                    start = sources.member(owner.__module__, owner.__qualname__, method)
-                    starts += [start] if start else []
-            files[component.name] = sources.files_of(starts)
-    return files
-
-
-def _methods(component: Component, side: type) -> list[str]:
-    """The side's methods that the component calls: the one of its name, or those that its `call` names."""
-    if component.call is None:
-        return [component.name]
-    source = inspect.getsource(component.call)
-    return [name for name in dir(side) if not name.startswith("_") and f".{name}" in source]
+    """Return, per component, the files that its own file and the sides' calls of it refer to, on any input."""
+    sides = [type(load_side(side)) for side in SIDES]
+    calls = [sources.member(s.__module__, s.__qualname__, m) for s in sides for m in ("__init__", "__getattr__")]
+    called = [call for call in calls if call is not None]
+    return {c.name: sources.files_of([Reference(c.build.__module__), *called]) for c in REGISTRY.values()}
 
 
 def _touched(file: str, folder: Path, sources: Sources, needed: Mapping[str, frozenset[str]]) -> tuple[str, ...]:

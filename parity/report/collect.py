@@ -10,21 +10,11 @@ from parity.component import Component
 from parity.report.errors import errors_plot
 from parity.report.plot import Plot
 from parity.report.sources import executed
-from parity.root_ggfm.plots.bridge import schedule_plot, variance_plot
-from parity.root_ggfm.plots.paths import paths_plot
-from parity.root_ggfm.plots.training import training_plots
 from parity.session import Session
 
 __all__ = ["plot_data", "source_data"]
 
 Results = Iterable[Mapping[str, Any]]
-
-_PLOTS: dict[str, Any] = {
-    "schedule": schedule_plot,
-    "p_sample": variance_plot,
-    "gp_pairs": paths_plot,
-    "training_steps": training_plots,
-}
 
 
 def plot_data(session: Session, results: Results = ()) -> list[Plot]:
@@ -36,8 +26,8 @@ def plot_data(session: Session, results: Results = ()) -> list[Plot]:
     plots: list[Plot] = []
     for profile, component, params in _inputs(session, results):
         makers = [partial(errors_plot, session, component, profile, params)]
-        if component.name in _PLOTS:
-            makers.insert(0, partial(_PLOTS[component.name], session, profile))
+        if component.name in session.study.plots:
+            makers.insert(0, partial(session.study.plots[component.name], session, profile))
         for make in makers:
             plots += _made(make, component.name, profile)
     return plots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,16 @@ def _commands(actions: Any) -> None:
         command.add_parser(actions)
 
 
+def _plot(name: str) -> Callable[[Any, str], Any]:
+    def make(session: Any, profile: str) -> Any:
+        from parity.root_ggfm import plots  # start-up time: SciPy's distributions take long to import
+
+        return getattr(plots, name)(session, profile)
+
+    make.__name__ = name
+    return make
+
+
 STUDY = Study(
     name="ROOT and GGFM",
     components=REGISTRY,
@@ -55,13 +65,19 @@ STUDY = Study(
                 "model/BrownianBridge/BrownianBridgeModel.py",
                 "runners/utils.py",
             ),
-            loader="parity.root_ggfm.checkouts.layouts:load_checkout",
+            loader="parity.root_ggfm.checkouts.loading:load_checkout",
         ),
         "ggfm": Layout(
             files=("src/brownian_bridge.py", "src/generator.py"),
-            loader="parity.root_ggfm.checkouts.layouts:load_checkout",
+            loader="parity.root_ggfm.checkouts.loading:load_checkout",
             like="ggfm",
         ),
+    },
+    plots={
+        "schedule": _plot("schedule_plot"),
+        "p_sample": _plot("variance_plot"),
+        "gp_pairs": _plot("paths_plot"),
+        "training_steps": _plot("training_plots"),
     },
     commands=_commands,
     packages=("gpytorch",),
@@ -70,7 +86,7 @@ STUDY = Study(
     checks=Path(__file__).with_name("checks"),
     irrelevant=(
         "parity/root_ggfm/published_numbers.py",
-        "parity/root_ggfm/plots/",
+        "parity/root_ggfm/plots.py",
         "parity/root_ggfm/runs/",
         "parity/root_ggfm/claims/",
         "parity/root_ggfm/cli/",

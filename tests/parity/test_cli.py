@@ -8,9 +8,11 @@ import pytest
 from parity.cli import check as checking
 from parity.cli import report as reporting
 from parity.cli.main import main
+from parity.root_ggfm.components import REGISTRY
 from tests.parity.faulty import open_faulty_judge
 
 FAST = ["--task", "SyntheticContinuous-v0", "--examples", "2", "--jobs", "0"]
+EMA = '{"decay": 0.9, "decay_from_step": 1, "updates": %s, "seed": %s%s}'
 """In this process: where what a test plants is seen."""
 
 WORKERS = [*FAST[:-1], "2"]
@@ -62,6 +64,11 @@ def test_check_exits_1_on_an_unexpected_difference_and_says_how_to_see_it_again(
         (["check", *FAST, "--case", "{}"], "--case needs exactly one --component"),
         (["check", *FAST, "--component", "pool", "--case", "{"], "--case is no valid JSON"),
         (["check", *FAST, "--component", "ema", "--case", "{}"], "--case of ema must be an object with"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2.5", "0", "")], "updates must be int, got 2.5"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", '"a"', "")], "seed must be int, got 'a'"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", 2**64, "")], "seed must be from 0 to 2**63 - 1"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", "0", ', "updats": 1')], "did you mean updates?"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", "0", ', "seed": 1')], "holds 'seed' twice"),
         (["check", *FAST, "--on", "colour"], "colour"),
         (["check", *FAST, "--since", "no-such-branch"], "--since 'no-such-branch' names no commit of"),
         (["check", *WORKERS, "--time-limit", "0"], "time limit must be a positive number of seconds, got 0.0"),
@@ -186,7 +193,7 @@ def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, docu
     assert main(["check", "--since", "HEAD", *FAST]) == 0
     assert main(["report", "--since", "HEAD", "--out", str(tmp_path), *FAST]) == 0
     out = capsys.readouterr().out
-    assert "since HEAD: 1 changed file, 0 of 25 components to judge" in out
+    assert f"since HEAD: 1 changed file, 0 of {len(REGISTRY)} components to judge" in out
     assert [document["results"] for document in documents] == [[]]
 
 

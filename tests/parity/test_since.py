@@ -19,6 +19,7 @@ from parity.root_ggfm.tasks.synthetic import synthetic8
 
 ROOT = Path(__file__).parents[2]
 EVERY = set(REGISTRY)
+COMPONENTS = "parity/root_ggfm/components/"
 IMPLEMENTED = [p.relative_to(ROOT).as_posix() for d in ("ggfm", "reference_root") for p in (ROOT / d).rglob("*.py")]
 
 
@@ -60,7 +61,7 @@ def test_a_change_of_any_file_whose_code_runs_selects_the_component(name, needed
     ran = set()
     for side in (load_side("reference_root"), load_side("ggfm", "described"), load_side("ggfm", "aligned")):
         ran |= executed(lambda side=side: outcome(component, side))
-    ran = {file for file in ran if file.startswith(("ggfm/", "reference_root/", "parity/root_ggfm/sides/"))}
+    ran = {file for file in ran if file.startswith(("ggfm/", "reference_root/", "parity/root_ggfm/sides/", COMPONENTS))}
     assert len(ran) >= 2
     assert ran <= needed[name]
 
@@ -126,9 +127,9 @@ def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_not
 
 
 def test_what_touches_nothing_is_not_imported_by_what_judges():
-    """`parity.process` asks for explanations of what it has judged; that is all."""
+    """Code that judges does not reach code that explains."""
     sources = Sources(ROOT, ("ggfm", "reference_root", "parity"))
-    judging = ["parity.search", "parity.stale_entries", "parity.session", "parity.results", "parity.process.worker"]
+    judging = ["parity.search", "parity.stale_entries", "parity.session", "parity.results", "parity.process.pool"]
     files = sources.files_of(Reference(module) for module in judging)
     assert "parity/judge.py" in files
     shown = tuple(f"parity/{name}/" for name in ("diagnosis", "report", "root_ggfm/runs", "root_ggfm/claims"))
