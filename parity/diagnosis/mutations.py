@@ -338,7 +338,7 @@ def _comparisons(node: ast.Compare, _part: Part, _scope: Scope) -> _Proposals:
 
 
 @_of(ast.BoolOp, ast.IfExp)
-def _branches(node: ast.BoolOp | ast.IfExp, part: Part, _scope: Scope) -> _Proposals:
+def _branches(node: ast.BoolOp | ast.IfExp, _part: Part, _scope: Scope) -> _Proposals:
     """One part of a condition, or one branch of a conditional expression."""
     if isinstance(node, ast.BoolOp):
         yield from ((value, 2) for value in node.values)
