@@ -20,7 +20,7 @@ from parity.diagnosis.symbols import tree_of
 from parity.execution import execute
 from parity.judge import judge
 from parity.search import Candidate
-from parity.side import Side, SideLost, capabilities
+from parity.side import Side, SideDied, SideTimedOut, capabilities
 from parity.study import installed
 from parity.verdict import Judgement, Verdict
 
