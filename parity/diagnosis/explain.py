@@ -106,7 +106,6 @@ def _in_host(
 ) -> dict[str, Any]:
     """Let a side whose code runs in another process explain it there; traces from two processes are not aligned."""
     said = _capitalised(_verdict(found, None))
-    # The reason names the kind of error; its classes belong to the layer that runs processes.
     if any(f": {kind.__name__}: " in found.reason for kind in SideLost.__subclasses__()):
         return only(f"{said}. A component that ended its process is not run once more to be traced.")
     elsewhere = [side for side in (reference, candidate) if capabilities(side).code == "elsewhere"]
@@ -114,7 +113,8 @@ def _in_host(
     if other.name.partition("[")[0] in installed().implementations:
         made, lost = _attempt(
             "neither draws nor operations could be traced",
-            hosted.explain, component.name, params, other, ctx, is_reference=hosted is reference, seconds=seconds,
+            hosted.explain, f"{__name__}:explain", component.name, params, other, ctx,
+            is_reference=hosted is reference, seconds=seconds,
         )  # fmt: skip
         if made is not None:
             return dict(made)

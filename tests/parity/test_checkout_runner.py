@@ -7,8 +7,7 @@ import pytest
 from parity.component import Context
 from parity.judge import judge
 from parity.loading import load_side
-from parity.process.host import Host
-from parity.process.hosted_side import HostedSide
+from parity.process.host import Host, HostedSide
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.verdict import Verdict

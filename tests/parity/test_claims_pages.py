@@ -4,11 +4,13 @@ import copy
 import html
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from parity.cli.main import main
+from parity.report.write import ReportUnavailable
 from parity.root_ggfm.claims.evidence import EVIDENCE
 from parity.root_ggfm.claims.i18n import LANGUAGES
 from parity.root_ggfm.claims.measurements import Measurements
@@ -72,6 +74,15 @@ def test_a_changed_standing_and_a_failure_are_shown_on_the_page():
     assert "Could not be measured: RuntimeError: &lt;no&gt;" in english
     assert "1 failed" in english
     assert "结论与预期（证实）不同。" in markdown(document, "zh")
+
+
+def test_without_the_extra_all_but_the_pages_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(
+        ReportUnavailable, match=r"the pages need jinja2: .*; list\.json, list\.en\.md, list\.zh\.md are"
+    ):
+        write_claims(DOCUMENT, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.en.md", "list.json", "list.zh.md"]
 
 
 def test_an_unknown_language_is_refused():

@@ -18,14 +18,13 @@ from parity.execution import execute
 from parity.judge import judge
 from parity.ledger import load
 from parity.loading import load_side
-from parity.process.host import Host, Limits, SideDied, SideTimedOut
-from parity.process.hosted_side import HostedSide
+from parity.process.host import Host, HostedSide, Limits
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.study import STUDY
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.search import Candidate, judge_explained
 from parity.session import open_session
-from parity.side import MissingComponent
+from parity.side import MissingComponent, SideDied, SideTimedOut
 from parity.study import with_layout
 from parity.verdict import Verdict
 from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, published_ggfm, root_checkout, write
@@ -218,7 +217,7 @@ def test_processes_that_a_checkout_starts_end_with_its_host(tmp_path):
     body = "import os, subprocess; open(os.environ['SEEN'], 'w').write(str(subprocess.Popen(['sleep', '600']).pid))"
     folder, seen = root_checkout(tmp_path / "c", runners__base__EMA=ema_that(body)), tmp_path / "pid"
     code = (
-        "import os; from parity.process import *; from tests.parity.test_hosts import *;"
+        "import os; from tests.parity.test_hosts import *;"
         f"execute(inputs('ema')[0], HostedSide(Host('root:{folder}')), inputs('ema')[1], seed=0); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "SEEN": str(seen)}, check=True)
@@ -282,7 +281,7 @@ def test_a_host_ends_with_the_process_that_asked_for_it_even_amid_a_call(tmp_pat
     body = "import os, time; open(os.environ['SEEN'], 'w').write(str(os.getpid())); time.sleep(600)"
     folder, seen = root_checkout(tmp_path / "c", runners__base__EMA=ema_that(body)), tmp_path / "pid"
     code = (
-        "from parity.process import *; from tests.parity.test_hosts import *;"
+        "from tests.parity.test_hosts import *;"
         f"execute(inputs('ema')[0], HostedSide(Host('root:{folder}')), inputs('ema')[1], seed=0)"
     )
     asking = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "SEEN": str(seen)})

@@ -126,9 +126,9 @@ def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_not
 
 
 def test_what_touches_nothing_is_not_imported_by_what_judges():
-    """`parity.process` asks for explanations of what it has judged; that is all."""
+    """Code that judges does not reach code that explains."""
     sources = Sources(ROOT, ("ggfm", "reference_root", "parity"))
-    judging = ["parity.search", "parity.stale_entries", "parity.session", "parity.results", "parity.process.worker"]
+    judging = ["parity.search", "parity.stale_entries", "parity.session", "parity.results", "parity.process.pool"]
     files = sources.files_of(Reference(module) for module in judging)
     assert "parity/judge.py" in files
     shown = tuple(f"parity/{name}/" for name in ("diagnosis", "report", "root_ggfm/runs", "root_ggfm/claims"))

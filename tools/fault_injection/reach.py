@@ -16,8 +16,7 @@ from parity.change_impact.selection import component_files, selection_of
 from parity.component import start_seed
 from parity.execution import run
 from parity.loading import load_side
-from parity.process.pool import Failure, Pool
-from parity.process.worker import Handler
+from parity.process.pool import Failure, Handler, Pool
 from parity.root_ggfm.components import REGISTRY
 from parity.session import open_session
 from tools.fault_injection.catalogue import source_folder

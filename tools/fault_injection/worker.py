@@ -11,7 +11,7 @@ from typing import Any
 import parity.root_ggfm.sides.root  # noqa: F401 - once, where processes are made from
 from parity.diagnosis.explain import explain
 from parity.loading import load_side
-from parity.process.worker import Handler
+from parity.process.pool import Handler
 from parity.root_ggfm.components import component
 from parity.search import Candidate, explore
 from parity.session import open_session

@@ -23,7 +23,7 @@ from parity.root_ggfm.components import component
 from parity.root_ggfm.stages.attribution import ReferenceRun, judge_stages, reference_run, stages_of
 from parity.root_ggfm.training_trace import TEST, record_timeline, seen_at, step_of
 from parity.session import Session
-from parity.side import Side, Tree
+from parity.side import Tree
 
 Step = int | str | None
 
@@ -196,7 +196,7 @@ _LATER = (_first_update, _first_reduced_rate, _first_clipped_update, _first_lagg
 """Events that come after the first step; a run in which they do not tells nothing."""
 
 
-def _timeline(side: Side, scenario: Scenario, session: Session) -> Tree:
+def _timeline(side: Any, scenario: Scenario, session: Session) -> Tree:
     steps = component("training_steps")
     given = steps.build({**steps.examples[0], **scenario.changes}, session.context)
     given = cast(given, device=session.context.device)

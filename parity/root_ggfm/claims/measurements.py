@@ -152,7 +152,8 @@ class Measurements:
                 pairs[empty] = [{end: v[:0] for end, v in function.items()} for function in pairs[empty]]
             with warnings.catch_warnings(), generators_kept():
                 warnings.simplefilter("ignore")  # a warning says that an epoch is skipped
-                return record_timeline(self.side(on).start_training(**given), pairs)
+                training: Any = self.side(on).start_training(**given)
+                return record_timeline(training, pairs)
 
         return self.once(f"timeline {on} {empty} {json.dumps(params, sort_keys=True)}", make)
 
