@@ -40,7 +40,7 @@ from parity.root_ggfm.sides.root_pairs import ENDS, nested, stacked
 from parity.side import Capabilities, MissingComponent, Tree
 
 __all__ = [
-    "BRIDGE_SETTINGS", "CheckoutSide", "commit_of", "config_entries", "is_of_folder", "is_within", "loss_of",
+    "BRIDGE_SETTINGS", "CheckoutSide", "commit_of", "config_entries", "loss_of", "missing_import",
     "without_initial_draws",
 ]  # fmt: skip
 
@@ -97,13 +97,12 @@ class CheckoutSide:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            absent = error.name or ""
-            if is_within(name, absent):
-                return None
-            if is_of_folder(absent, self.folder):
-                text = f"{name} imports {absent}, which the checkout does not have"
-                raise MissingComponent(f"{self.name}: {text}") from error
-            raise
+            why = missing_import(error, name, self.folder)
+            if why:
+                raise MissingComponent(f"{self.name}: {why}") from error
+            if why is None:
+                raise
+            return None
 
     def precision(self, dtype: torch.dtype) -> AbstractContextManager[None]:
         """Run the checkout's code, written for float32, in `dtype` inside the block."""
@@ -328,15 +327,14 @@ def _resolve(git: Path, name: str) -> str:
     return ""
 
 
-def is_within(module: str, package: str) -> bool:
-    """True if a dotted name is the package's or that of a module in it."""
-    return f"{module}.".startswith(f"{package}.")
-
-
-def is_of_folder(module: str, folder: Path) -> bool:
-    """True if a module would lie in the checkout, by the first word of its dotted name."""
-    top = module.partition(".")[0]
-    return bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
+def missing_import(error: ModuleNotFoundError, module: str, folder: Path) -> str | None:
+    """Say which module of the checkout is missing: empty if it is `module`; None if it would lie elsewhere."""
+    absent = error.name or str(error)
+    if f"{module}.".startswith(f"{absent}."):
+        return ""
+    top = absent.partition(".")[0]
+    of_folder = bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
+    return f"{module} imports {absent}, which the checkout does not have" if of_folder else None
 
 
 def without_initial_draws() -> AbstractContextManager[None]:
