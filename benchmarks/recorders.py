@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from parity.component import Context
-from parity.diagnosis.draw_record import DrawLog, recorded
+from parity.diagnosis.rng_trace import RngTrace, recorded
 from parity.diagnosis.trace import Trace, traced
 from parity.execution import run
 from parity.loading import load_side
@@ -43,7 +43,7 @@ def calls(name: str) -> dict[str, Call]:
     return {
         "plain": lambda: execute(call),
         "draws": lambda: execute(call, record=True),
-        "draws with lines": lambda: execute(recorded(call, DrawLog()), record=True),
+        "draws with lines": lambda: execute(recorded(call, RngTrace()), record=True),
         "operations": lambda: execute(traced(call, Trace()), record=True),
     }
 

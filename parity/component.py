@@ -1,4 +1,4 @@
-"""What a component is: the unit that is compared, declared once."""
+"""Declare a component once: the unit that is compared."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Context:
 
 
 def start_seed(params: Params) -> int:
-    """What the global generators are seeded with before a call on the input that `params` describe.
+    """Return the seed of the global generators before a call on the input that `params` describe.
 
     Another number than the seed that the call itself may be given: a side that does not seed where it should would
     otherwise find the generators as if it had.

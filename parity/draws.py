@@ -206,7 +206,7 @@ def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T
 
 
 def _has_dtype(func: Any) -> bool:
-    """Whether the code may name the dtype of what it draws, and by default gets floating numbers."""
+    """Return True for a draw whose dtype the code may name, and which gives floating numbers by default."""
     return any(a.name == "dtype" and a.default_value is None for a in func._schema.arguments)
 
 

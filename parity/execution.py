@@ -1,4 +1,4 @@
-"""Run one side once, isolated, and keep everything that is compared: values, errors, randomness, side effects."""
+"""Run one side once, isolated, and keep all that is compared: values, errors, randomness, side effects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from parity.draws import Draw, DrawMode, nudged
 from parity.policy import EPS32
 from parity.side import Side, Tree, capabilities
 
-__all__ = ["Outcome", "cast", "execute", "run", "settings_kept"]
+__all__ = ["Outcome", "cast", "execute", "generators_kept", "run", "settings_kept"]
 
 _PLAIN = (int, float, str, bytes, type(None))
 """Values that are copied as they are and hold no arrays."""
@@ -29,7 +29,7 @@ _PLAIN = (int, float, str, bytes, type(None))
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call did.
+    """Hold everything that one call did.
 
     `tree`: detached copies of the outputs (empty if it raised). `undetached`: outputs that still carried a graph.
     `aliases`: outputs that share memory with an input. `mutated`: inputs whose values changed, tasks included.
@@ -100,8 +100,9 @@ def run(
     single = dtype == torch.float64
     watched = record or replay or single or nudge is not None
     mode = DrawMode(single_precision=single, replay=replay, nudge=nudge, unit=unit) if watched else None
-    with _isolated(seed), warnings.catch_warnings():
+    with generators_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        _seed_generators(seed)
         before = _globals()
         try:
             with mode or contextlib.nullcontext():
@@ -175,12 +176,9 @@ def _same_bits(left: Tensor, right: Tensor) -> bool:
 
 
 @contextlib.contextmanager
-def _isolated(seed: int) -> Iterator[None]:
-    python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = _cuda_states()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    _seed_torch(seed)
+def generators_kept() -> Iterator[None]:
+    """Put torch's (on all devices in use), NumPy's and Python's global generators back into their states afterwards."""
+    python, numpy, torch_state, cuda = random.getstate(), np.random.get_state(), torch.get_rng_state(), _cuda_states()
     try:
         yield
     finally:
@@ -191,8 +189,10 @@ def _isolated(seed: int) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def _seed_torch(seed: int) -> None:
-    """`torch.manual_seed`; where there is no accelerator, without what it does to remember seeds for one."""
+def _seed_generators(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    # Without an accelerator, leave out what `torch.manual_seed` does to remember seeds for one.
     if _has_accelerator():
         torch.manual_seed(seed)
     else:

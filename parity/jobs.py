@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from parity.component import Component
-from parity.diagnosis.beside import explain_beside
-from parity.diagnosis.explain import explain
-from parity.diagnosis.known import explain_known
+from parity.diagnosis.explain import explain, explain_known, explain_modulo_known
 from parity.ledger import reaching
 from parity.loading import load_side
 from parity.process.pool import Failure
@@ -136,5 +134,5 @@ def _explanation(chosen: Component, result: ComponentResult, candidate: Candidat
     if known and candidate.without:
         side = candidate.without(known)  # as it was judged: what the ledger explains is turned off
     if known and candidate.having:
-        return explain_beside(*sides, candidate, known, ctx)
+        return explain_modulo_known(*sides, candidate, known, ctx)
     return explain(*sides, side, ctx)

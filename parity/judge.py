@@ -1,4 +1,4 @@
-"""From two implementations and one input to a verdict."""
+"""Judge two implementations on one input."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def judge(
     candidate: Side,
     ctx: Context,
     *,
-    known: dict[tuple[Any, ...], Outcome] | None = None,
+    cache: dict[tuple[Any, ...], Outcome] | None = None,
 ) -> Judgement:
     """Judge `candidate` against `reference` on the input that `params` describe.
 
@@ -52,18 +52,18 @@ def judge(
     reference on inputs that rounding cannot tell apart (to learn its own error), both sides once more with their draws
     recorded, and the candidate with the reference's draws forced on it (to tell `randomness` from `divergent`).
 
-    `known`: the reference's runs on this very input, kept from one candidate to the next.
+    `cache`: keeps the reference's runs on this very input from one candidate to the next.
     """
     inputs = component.build(params, ctx)
     seed = start_seed(params)
 
     def execute(side: Side, dtype: torch.dtype, **options: Any) -> Outcome:
         key = dtype, *sorted(options.items())
-        if side is reference and known is not None and key in known:
-            return known[key]
+        if side is reference and cache is not None and key in cache:
+            return cache[key]
         outcome = run_side(component, side, inputs, seed=seed, dtype=dtype, device=ctx.device, **options)
-        if side is reference and known is not None:
-            known[key] = outcome
+        if side is reference and cache is not None:
+            cache[key] = outcome
         return outcome
 
     def verdict(kind: Verdict, reason: str, leaves: list[LeafResult] | None = None, **more: Any) -> Judgement:
@@ -89,9 +89,9 @@ def judge(
         lambda k: execute(reference, low, nudge=k).tree,
         lambda k: execute(reference, torch.float64, nudge=k, unit=EPS64).tree,
     )
-    moved = ref32.generators != cand32.generators or ref64.generators != cand64.generators
+    parted = ref32.generators != cand32.generators or ref64.generators != cand64.generators
     effects = side_effects(ref32, cand32)
-    if not moved and not effects and any(leaf.verdict in (Verdict.DIVERGENT, Verdict.ERROR) for leaf in leaves):
+    if not parted and not effects and any(leaf.verdict in (Verdict.DIVERGENT, Verdict.ERROR) for leaf in leaves):
         flip = component.flips(params, runs) or _flipped_decision(runs, component, execute, reference, low)
         if flip is not None:
             return verdict(Verdict.ROUNDING, flip, notes=(flip,))
@@ -99,10 +99,10 @@ def judge(
     worst = max(leaves, key=lambda leaf: (leaf.verdict.severity, leaf.used), default=None)
     agree = worst is None or worst.verdict.agrees
     draws: dict[str, Any] = {}
-    if moved or not agree:
+    if parted or not agree:
         ref32, cand32 = (execute(side, low, record=True) for side in (reference, candidate))
         draws = {"draws_reference": describe_draws(ref32.draws), "draws_candidate": describe_draws(cand32.draws)}
-        if moved or _drawn(ref32) != _drawn(cand32):
+        if parted or _drawn(ref32) != _drawn(cand32):
             ref64, cand64 = (execute(side, torch.float64, record=True) for side in (reference, candidate))
             forced = reference if capabilities(candidate).code == "none" else candidate  # numbers cannot draw again
             drawn = (reference, ref32, ref64), (candidate, cand32, cand64)
@@ -123,7 +123,7 @@ def judge(
 def compare_with_spread(
     runs: Runs, policy: Policy, nudged: Callable[[int], Tree], nudged64: Callable[[int], Tree]
 ) -> tuple[Runs, list[LeafResult]]:
-    """Compare; where one run says too little about the reference's own error, also with more of its runs.
+    """Compare; where one run says too little about the reference's own error, run it more often.
 
     `nudged(k)`: the reference's float32 tree on inputs that rounding cannot tell from the given ones, moved by seed k;
     `nudged64(k)`: its float64 tree, moved within float64's unit. That one is asked last: where rounding passes through
@@ -142,7 +142,8 @@ def compare_with_spread(
 
 
 def _judge_errors(reference: Outcome, candidate: Outcome, refused: bool, unchecked: bool) -> tuple[Verdict, str]:
-    """`unchecked`: the candidate's code checks no input, so that to fail on one, in whatever way, is to refuse it."""
+    """Judge runs of which one raises. `unchecked`: the candidate does not validate inputs, so any exception counts as a
+    refusal."""
     left, right = reference.error, candidate.error
     if left and right:
         kinds = f"reference {_say(left)}; candidate {_say(right)}"
@@ -166,7 +167,7 @@ def _say(error: Exception | None) -> str:
 
 
 def _rounding_may_explain(leaves: list[LeafResult], hopeless: float) -> bool:
-    """Whether every disagreement is one of values, and small enough that a better known error may explain it."""
+    """Return True if every disagreement is one of values, and small enough that a better known error may explain it."""
     excess = [leaf.used for leaf in leaves if not leaf.verdict.agrees]
     return bool(excess) and all(1 < used < hopeless for used in excess)
 
@@ -192,7 +193,7 @@ def _flipped_decision(runs: Runs, component: Component, execute: Any, reference:
 
 
 def _decided(tree: Tree) -> dict[str, tuple[tuple[int, ...], bool]]:
-    """Of each output its shape, and whether it is finite."""
+    """Return the shape of each output, and True if it is finite."""
     tensors = {name: leaf for name, leaf in tree.items() if isinstance(leaf, torch.Tensor)}
     return {name: (tuple(leaf.shape), bool(leaf.isfinite().all())) for name, leaf in tensors.items()}
 
@@ -204,8 +205,8 @@ def _drawn(outcome: Outcome) -> list[tuple[str, tuple[int, ...], bytes]]:
 def _agrees_with_equal_draws(
     execute: Any, low: torch.dtype, component: Component, reference: _Drawn, candidate: _Drawn, forced: Side
 ) -> bool:
-    """Whether the sides agree once `forced`, one of them, draws what the other one drew, for some way of handing the
-    draws over."""
+    """Return True if the sides agree once `forced`, one of them, draws the other one's draws, for some way of handing
+    them over."""
     kept, own = (reference, candidate) if forced is candidate[0] else (candidate, reference)
     for replay32, replay64 in zip(
         handovers(kept[1].draws, own[1].draws), handovers(kept[2].draws, own[1].draws), strict=False
@@ -235,7 +236,7 @@ def _parting(reference: Outcome, candidate: Outcome) -> str:
 
 
 def side_effects(reference: Outcome, candidate: Outcome) -> str:
-    """What the candidate does besides returning values and the reference does not. Aliasing an input or keeping a
+    """Say which side effects the candidate has and the reference does not. Aliasing an input or keeping a
     graph only counts when the candidate does it: returning a copy where the reference returns its input harms nobody.
     """
     found = []

@@ -30,7 +30,7 @@ EXAMPLES = {"dev": 24, "ci": 100, "nightly": 1000}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate and the differences that it is known to have.
+    """Hold a candidate and the differences that it is known to have.
 
     `without(names)` is the same candidate with those switches off: what a known difference explains must vanish.
     `having(names)`, for a candidate without switches, is another that has exactly those: it must compute the same.
@@ -45,7 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ComponentResult:
-    """What is known about one component of one candidate after the search."""
+    """Hold the result of a search: one component of one candidate."""
 
     component: str
     candidate: str
@@ -59,7 +59,7 @@ class ComponentResult:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was seen that the ledger does not know."""
+        """Return True if the ledger explains everything that was seen."""
         return self.unexpected is None
 
     @property
@@ -104,7 +104,7 @@ def judge_explained(
         return found, True
     names = tuple(entry.name for entry in reaching(candidate.known, component.name) if entry.covers(params))
     if candidate.having is not None and found.verdict is not Verdict.MISSING:
-        both = replace(component, refused=_never)  # what ROOT refuses says nothing of two others
+        both = replace(component, refused=_never)  # the reference's refusals say nothing of two others
         for some in (some for size in range(1, len(names) + 1) for some in combinations(names, size)):
             if judge(both, params, candidate.having(some), candidate.side, ctx).agrees:
                 return replace(found, known=some), True

@@ -1,4 +1,4 @@
-"""What one session compares, under which conditions: shared by pytest, the command line and the report."""
+"""Open a session: the sides, components and conditions that pytest, the command line and the report share."""
 
 from __future__ import annotations
 

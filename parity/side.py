@@ -1,4 +1,4 @@
-"""What a comparison knows of an implementation: a name, a version, and one callable per component."""
+"""Describe an implementation to a comparison: a name, a version, and one callable per component."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 from parity.atomic_write import write_atomic
 from parity.cli.options import add_session_options, add_switch_option, case_of, session_of
 from parity.diagnosis.explain import explain as explain_input
-from parity.diagnosis.known import explain_known
+from parity.diagnosis.explain import explain_known
 from parity.ledger import Entry, reaching
 from parity.search import Candidate, explore, reproduce_line
 from parity.session import Session

@@ -19,7 +19,7 @@ __all__ = [
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
-    """What is compared, under which conditions."""
+    """Declare the sides, the profile and the conditions."""
     study = installed()
     named = ", ".join(forms(study))
     parser.add_argument(
@@ -54,7 +54,7 @@ def add_switch_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
-    """What one call of a checkout may take."""
+    """Declare the limits of one call of a checkout."""
     parser.add_argument(
         "--call-limit", type=float, default=120.0, metavar="SECONDS", help="for one call of a checkout (default 120)"
     )
@@ -64,7 +64,7 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_condition_options(parser: argparse.ArgumentParser) -> None:
-    """Which components on which inputs, and how they are computed."""
+    """Declare the components, their inputs, and how they are computed."""
     parser.add_argument("--component", action="append", metavar="NAME", help="see `parity components`")
     parser.add_argument("--task", default="auto", help="task whose designs are used (default TFBind8 if cached)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
@@ -75,7 +75,7 @@ def add_condition_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """Which of it is run, and how many at once."""
+    """Declare the components that are run, and the workers."""
     parser.add_argument(
         "--since", metavar="REV", help="only components whose sources changed between this commit and the files here"
     )
@@ -87,7 +87,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_pool_options(parser: argparse.ArgumentParser, limit: str) -> None:
-    """How many worker processes, and the time limit, which `limit` explains."""
+    """Declare the number of worker processes and the time limit, which `limit` explains."""
     parser.add_argument(
         "--jobs", type=int, default=None, metavar="N",
         help=f"worker processes (default: as many as cores may be used, {usable_cores()} here, by --threads); "

@@ -1,13 +1,14 @@
 """A trace: every operation of a side's call with the numbers that went in and came out, and its source line.
 
-Torch operations arrive at the dispatcher. What NumPy and plain floats do is seen line by line, as local variables that
+Torch operations are recorded at the dispatcher. NumPy and plain floats are seen line by line, as local variables that
 change and values that are returned. Calls of the side's own functions are kept with their arguments. The side's code
-is not touched; it runs several times slower.
+is not changed; it runs several times slower.
 """
 
 from __future__ import annotations
 
 import dis
+import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -19,29 +20,87 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-from parity.diagnosis.site import Site, call_chain, call_site, is_own, site_at
-from parity.diagnosis.values import Value, value_of
+from parity.diagnosis.location import SourceLocation, call_chain, call_site, is_own, location_at
 
-__all__ = ["Call", "Event", "Trace", "traced"]
+__all__ = ["Call", "Event", "Trace", "Value", "is_simple", "traced", "value_of"]
+
+_LARGEST = 2**16
+"""Elements kept of one value; of larger ones every k-th. Smallest failing inputs stay far below it."""
+
+_SIMPLE = 1024.0
 
 _MOST = 100_000
 """Events kept; a whole training run has more, and is located by its stages and steps first."""
 
 
 @dataclass(frozen=True, eq=False)
+class Value:
+    """The numbers of a tensor, an array or a float, flat and in float64, and their digest.
+
+    A value is recognised by its numbers, whatever shape holds them. `exact`: it holds integers or booleans. `sampled`:
+    only every k-th number was kept.
+    """
+
+    numbers: NDArray[np.float64]
+    shape: tuple[int, ...]
+    digest: str
+    exact: bool
+    sampled: bool = False
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{number:.10g}" for number in self.numbers[:4])
+        return f"{list(self.shape) if self.shape else ''}({shown}{', ...' if len(self.numbers) > 4 else ''})"
+
+
+def value_of(thing: Any) -> Value | None:
+    """Return a `Value`, or None for an object that holds no numbers."""
+    if isinstance(thing, Tensor):
+        if thing.is_complex() or thing.layout != torch.strided or thing.device.type == "meta":
+            return None
+        with _disable_current_modes():  # looking at a tensor is no operation of the side's
+            array = thing.detach().to("cpu").double().reshape(-1).numpy()
+        exact = not thing.is_floating_point()
+        shape = tuple(thing.shape)
+    elif isinstance(thing, float | np.ndarray | np.generic):
+        held = np.asarray(thing)
+        if held.dtype.kind not in "fiub":
+            return None
+        array, exact, shape = held.astype(np.float64).reshape(-1), held.dtype.kind != "f", held.shape
+    else:
+        return None
+    digest = hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()
+    step = -(-len(array) // _LARGEST) if len(array) > _LARGEST else 1
+    return Value(array[::step].copy(), shape, digest, exact, step > 1)
+
+
+def is_simple(numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return a mask of numbers that occur anywhere and identify nothing: 0, 1, small integers, simple fractions."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = numbers * _SIMPLE
+    simple: NDArray[np.bool_] = (np.abs(numbers) <= _SIMPLE) & (scaled == np.floor(scaled))
+    return simple
+
+
+@dataclass(frozen=True, eq=False)
 class Event:
-    """One operation, or one line of NumPy: what went in, what came out, where (`chain`, innermost line first)."""
+    """One operation, or one line of NumPy: its inputs, its outputs, its location (`chain`, innermost line first)."""
 
     index: int
     operation: str
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     constants: tuple[float, ...]
-    chain: tuple[Site, ...]
+    chain: tuple[SourceLocation, ...]
+
+    @property
+    def of_side(self) -> bool:
+        """True if its line is the side's own; an adapter only translates."""
+        return bool(self.chain) and not self.chain[0].of_adapter
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,22 +109,22 @@ class Call:
 
     function: str
     arguments: Mapping[str, Value]
-    caller: Site | None
+    caller: SourceLocation | None
     path: str
 
 
 @dataclass(eq=False)
 class Trace:
-    """What one call of a side did, in time order; `inputs` and `outputs` are the component's, by name;
-    `lines` those of the side's own code that were executed; `kinds`, by file and function, what its local names held.
+    """One call of a side, in time order; `inputs` and `outputs` are the component's, by name.
 
-    Without `sites` only operations and their numbers are kept, not where they stand.
+    `lines`: the lines of the side's own code that were executed. `kinds`: by file and function, the type and shape of
+    its local variables. Without `sites` only operations and their numbers are kept, not where they stand.
     """
 
     sites: bool = True
     events: list[Event] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    lines: dict[Site, None] = field(default_factory=dict)
+    lines: dict[SourceLocation, None] = field(default_factory=dict)
     kinds: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     inputs: dict[str, Value] = field(default_factory=dict)
     outputs: dict[str, Value] = field(default_factory=dict)
@@ -73,13 +132,18 @@ class Trace:
 
     @property
     def complete(self) -> bool:
-        """Whether every operation was kept."""
+        """True if every operation was kept."""
         return len(self.events) < _MOST
 
     def add(
-        self, operation: str, inputs: list[Value], outputs: list[Value], constants: list[float], chain: tuple[Site, ...]
+        self,
+        operation: str,
+        inputs: list[Value],
+        outputs: list[Value],
+        constants: list[float],
+        chain: tuple[SourceLocation, ...],
     ) -> None:
-        """Appends an event, unless there are too many, or it only gives another name to what is there."""
+        """Append an event, unless there are too many, or a line only gives another name to a value."""
         if operation == "line":
             outputs = [value for value in outputs if value.digest not in self._seen]
         if outputs and len(self.events) < _MOST:
@@ -89,7 +153,7 @@ class Trace:
 
 
 def traced(call: Callable[..., dict[str, Any]], trace: Trace) -> Callable[..., dict[str, Any]]:
-    """`call`, writing what it does into `trace`."""
+    """Return `call`, recorded into `trace`."""
 
     def run(**given: Any) -> dict[str, Any]:
         trace.inputs.update(_named(given))
@@ -102,12 +166,12 @@ def traced(call: Callable[..., dict[str, Any]], trace: Trace) -> Callable[..., d
 
 
 class _Operations(TorchDispatchMode):
-    """Writes down every operation that reaches PyTorch's dispatcher."""
+    """Records every operation that reaches PyTorch's dispatcher."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._trace = trace
-        self._forward: dict[int, tuple[Site, ...]] = {}
+        self._forward: dict[int, tuple[SourceLocation, ...]] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -126,8 +190,8 @@ class _Operations(TorchDispatchMode):
         self._trace.add(name, inputs, list(dict.fromkeys(made)), constants, self._chain() if self._trace.sites else ())
         return result
 
-    def _chain(self) -> tuple[Site, ...]:
-        """Where the operation stands; one of the backward pass stands where its forward operation does."""
+    def _chain(self) -> tuple[SourceLocation, ...]:
+        """Return the operation's location; one of the backward pass has that of its forward operation."""
         node = torch._C._current_autograd_node()
         if node is not None:
             return self._forward.get(node._sequence_nr()) or call_chain()
@@ -138,8 +202,8 @@ class _Operations(TorchDispatchMode):
 
 
 def _clear(unwritten: Any) -> None:
-    """Zeros, which tell nothing, in memory that nobody has written: what lay there before would be taken for numbers
-    of this side, by chance other ones in every run.
+    """Fill unwritten memory with zeros, which identify nothing: its numbers would be taken for numbers of this side,
+    and be others in every run.
     """
     with _disable_current_modes(), torch.no_grad():
         for tensor in tree_leaves(unwritten):
@@ -148,31 +212,33 @@ def _clear(unwritten: Any) -> None:
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-    """The arguments that an operation changes in place; some of those return nothing."""
+    """Return the arguments that an operation changes in place; some of those operations return nothing."""
     changed: list[Any] = []
     for k, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             written = tree_leaves(args[k] if k < len(args) else kwargs.get(argument.name))
-            # What a view belongs to changes with it.
+            # The tensor that a view belongs to changes with it.
             changed += [*written, *(t._base for t in written if isinstance(t, Tensor) and t._base is not None)]
     return changed
 
 
 @contextmanager
 def _lines(trace: Trace) -> Iterator[None]:
-    """Writes down, for the side's own functions, calls and the lines that make arrays and floats."""
+    """Record, for the side's own functions, calls and the lines that make arrays and floats."""
     before: dict[FrameType, tuple[int, dict[str, Value]]] = {}
 
     def finish(frame: FrameType, returned: Any = None) -> None:
         line, known = before[frame]
         now = _held(frame)
-        here = site_at(frame.f_code.co_filename, line, frame.f_code.co_qualname)
+        here = location_at(frame.f_code.co_filename, line, frame.f_code.co_qualname)
         trace.lines[here] = None
         made = [value for name, value in now.items() if name not in known or known[name].digest != value.digest]
         made += _values([returned] if not isinstance(returned, Tensor) else [])
         if made:
-            read = [known[name] for name in _reads(frame.f_code).get(line, ()) if name in known]
-            trace.add("line", [*read, *_tensors_read(frame, line)], made, [], (here, *call_chain(frame)[1:]))
+            names = _reads(frame.f_code).get(line, ())
+            read = [known[name] for name in names if name in known]
+            read += _values([frame.f_locals[name] for name in names if isinstance(frame.f_locals.get(name), Tensor)])
+            trace.add("line", read, made, [], (here, *call_chain(frame)[1:]))
         before[frame] = (frame.f_lineno, now)
 
     def local(frame: FrameType, event: str, argument: Any) -> Any:
@@ -187,12 +253,12 @@ def _lines(trace: Trace) -> Iterator[None]:
     def entered(frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG001 - the protocol of sys.settrace
         if event != "call" or not is_own(frame.f_code):
             return None
-        arguments = {
-            name: value_of(frame.f_locals[name]) for name in _parameters(frame.f_code) if name in frame.f_locals
-        }
+        code = frame.f_code
+        parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        arguments = {name: value_of(frame.f_locals[name]) for name in parameters if name in frame.f_locals}
         held = {name: value for name, value in arguments.items() if value is not None}
         caller = call_site(frame.f_back) if frame.f_back else None
-        trace.calls.append(Call(frame.f_code.co_qualname, held, caller, frame.f_code.co_filename))
+        trace.calls.append(Call(code.co_qualname, held, caller, code.co_filename))
         before[frame] = (frame.f_lineno, _held(frame))
         return local
 
@@ -205,12 +271,12 @@ def _lines(trace: Trace) -> Iterator[None]:
 
 
 def _kind(thing: Any) -> str:
-    """Type and shape: names that hold things of one kind could stand for one another."""
+    """Return type and shape: names whose objects have the same could stand for one another."""
     return f"{type(thing).__name__}{tuple(thing.shape) if isinstance(thing, Tensor | np.ndarray) else ''}"
 
 
 def _held(frame: FrameType) -> dict[str, Value]:
-    """Local variables that are arrays or floats. Tensors are seen at the dispatcher."""
+    """Return local variables that are arrays or floats. Tensors are seen at the dispatcher."""
     held = {}
     for name, thing in frame.f_locals.items():
         if isinstance(thing, float | np.ndarray | np.floating):
@@ -220,14 +286,9 @@ def _held(frame: FrameType) -> dict[str, Value]:
     return held
 
 
-def _tensors_read(frame: FrameType, line: int) -> list[Value]:
-    names = _reads(frame.f_code).get(line, ())
-    return _values([frame.f_locals[name] for name in names if isinstance(frame.f_locals.get(name), Tensor)])
-
-
 @lru_cache(maxsize=4096)
 def _reads(code: CodeType) -> dict[int, tuple[str, ...]]:
-    """The local names that each line reads."""
+    """Return the local names that each line reads."""
     lines: dict[int, dict[str, None]] = defaultdict(dict)
     line = code.co_firstlineno
     for instruction in dis.get_instructions(code):
@@ -235,11 +296,6 @@ def _reads(code: CodeType) -> dict[int, tuple[str, ...]]:
         if instruction.opname in ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE"):
             lines[line][instruction.argval] = None
     return {number: tuple(names) for number, names in lines.items()}
-
-
-@lru_cache(maxsize=4096)
-def _parameters(code: CodeType) -> tuple[str, ...]:
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _values(things: list[Any]) -> list[Value]:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from parity.diagnosis import beside
+from parity.diagnosis import explain as module
 from parity.root_ggfm.components import REGISTRY
 from parity.verdict import LeafResult, Verdict
 
@@ -33,10 +33,10 @@ class Sides:
 
 def explained(monkeypatch, errors, repaired):
     sides = Sides(errors, repaired)
-    monkeypatch.setattr(beside, "judge", sides.judge)
-    monkeypatch.setattr(beside, "explain", sides.explain)
+    monkeypatch.setattr(module, "judge", sides.judge)
+    monkeypatch.setattr(module, "explain", sides.explain)
     component = REGISTRY["p_sample"]
-    return sides, beside.explain_beside(component, {}, "reference", sides, ("clamp", "guidance"), None)
+    return sides, module.explain_modulo_known(component, {}, "reference", sides, ("clamp", "guidance"), None)
 
 
 ERRORS = {"reference": 0.02, ("clamp", "guidance"): 0.9, ("clamp",): 0.02, ("guidance",): 0.9}

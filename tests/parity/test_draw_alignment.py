@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.diagnosis.draw_alignment import align
-from parity.diagnosis.draw_record import DrawEvent
+from parity.diagnosis.rng_compare import align
+from parity.diagnosis.rng_trace import DrawEvent
 
 
 def sequence(text):
@@ -48,7 +48,7 @@ def test_marks_and_the_parting(reference, candidate, expected, parted_at):
     alignment = align(sequence(reference), sequence(candidate))
     assert marks(reference, candidate) == expected
     assert alignment.parted_at == parted_at
-    assert (alignment.parting is None) == (parted_at is None)
+    assert (alignment.diverges is None) == (parted_at is None)
 
 
 def test_a_draw_more_at_the_front_leaves_the_others_paired():
@@ -61,7 +61,7 @@ def test_long_sequences_are_shown_around_the_parting():
     start = " ".join(f"normal:{k}" for k in range(1000))
     alignment = align(sequence(f"{start} uniform:a {start}"), sequence(f"{start} {start}"))
     assert alignment.parted_at == 1000
-    assert alignment.parting.mark == "reference only"
+    assert alignment.diverges.mark == "reference only"
     shown = len(alignment.rows)
     assert shown < 60
     assert alignment.omitted + shown == 2001
@@ -77,7 +77,7 @@ def test_long_equal_sequences_are_cut_with_a_count():
 def test_a_generator_that_is_left_in_another_state_parts():
     reference, candidate = sequence("normal:a seed:s"), sequence("normal:a")
     alignment = align(reference, candidate, left_apart=["torch"])
-    assert alignment.parting == alignment.rows[1]
+    assert alignment.diverges == alignment.rows[1]
     assert alignment.parted_at == 1
 
 
@@ -99,8 +99,8 @@ def test_every_event_of_short_sequences_stands_in_exactly_one_row_in_order(left,
     assert [row.candidate for row in alignment.rows if row.candidate] == candidate
     assert alignment.omitted == 0
     drawn = [[event.digest + event.kind for event in side if event.what == "draw"] for side in (reference, candidate)]
-    assert (alignment.parting is None) == (drawn[0] == drawn[1])
-    assert alignment.parting is None or alignment.parting.mark != "same"
+    assert (alignment.diverges is None) == (drawn[0] == drawn[1])
+    assert alignment.diverges is None or alignment.diverges.mark != "same"
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ import torch
 from torch import manual_seed as manual_seed_imported_before
 from torch.utils.data import DataLoader
 
-from parity.diagnosis.draw_record import DrawLog, recorded
+from parity.diagnosis.rng_trace import RngTrace, recorded
 
 MADE_BEFORE = np.random.default_rng(0)
 
 
 def record(call):
     """The events of `call`, with the generators seeded with 0."""
-    log = DrawLog()
+    log = RngTrace()
     fresh(recorded(call, log))
     return log.events
 
@@ -63,7 +63,7 @@ def everything():
 
 
 def test_recording_changes_neither_values_nor_consumption():
-    plain, again = fresh(everything), fresh(recorded(everything, DrawLog()))
+    plain, again = fresh(everything), fresh(recorded(everything, RngTrace()))
     assert plain == again
 
 
@@ -187,7 +187,7 @@ def test_everything_is_put_back_after_an_exception():
         raise KeyError("the side fails")
 
     with pytest.raises(KeyError, match="the side fails"):
-        recorded(fails, DrawLog())()
+        recorded(fails, RngTrace())()
     assert [dict(vars(place)) for place in places] == before
     assert torch.Generator is generator
 
@@ -202,7 +202,7 @@ def test_what_the_code_replaces_itself_stays_replaced(monkeypatch):
         random.seed = mine
         return {}
 
-    recorded(side, DrawLog())()
+    recorded(side, RngTrace())()
     assert random.seed is mine
 
 
@@ -217,11 +217,11 @@ def test_generators_keep_their_type_while_recorded():
         assert isinstance(torch.default_generator, torch.Generator)
         return {"repr": repr(made).split(" at ")[0]}
 
-    assert recorded(side, DrawLog())() == {"repr": "Generator(PCG64)"}
+    assert recorded(side, RngTrace())() == {"repr": "Generator(PCG64)"}
 
 
 def test_recordings_may_be_nested():
-    inner, outer = DrawLog(), DrawLog()
+    inner, outer = RngTrace(), RngTrace()
 
     def side():
         np.random.rand(1)
@@ -233,7 +233,7 @@ def test_recordings_may_be_nested():
 
 
 def test_a_thread_hears_only_of_its_own_draws():
-    log, started, drawn = DrawLog(), threading.Event(), threading.Event()
+    log, started, drawn = RngTrace(), threading.Event(), threading.Event()
 
     def elsewhere():
         started.wait(30)

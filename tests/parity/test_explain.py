@@ -10,8 +10,7 @@ import torch
 
 from parity.cli.main import main
 from parity.diagnosis import explain as module
-from parity.diagnosis.explain import explain, only
-from parity.diagnosis.pointer import look_at
+from parity.diagnosis.explain import explain, only, primary_location
 from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
 from parity.verdict import Verdict
@@ -228,7 +227,7 @@ def test_a_change_that_helps_decides_over_a_draw_that_parts(repaired, line):
     draw = {"mark": "other", "reference": None, "candidate": {"site": site | {"line": 4}}}
     draws = {"parted_at": 0, "aside": False, "rows": [draw]}
     point = {"site": site | {"line": 8}, "made_at": site | {"line": 9, "why": "it helps"}}
-    found = look_at(draws, {"candidate": point, "repaired": repaired}, random=False)
+    found = primary_location(draws, {"candidate": point, "repaired": repaired}, random=False)
     assert found == site | {"line": line}
 
 

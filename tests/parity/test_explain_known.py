@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
-from parity.diagnosis.known import explain_known
+from parity.diagnosis.explain import explain_known
 from parity.search import Candidate
 from tests.parity.toys import CONTEXT, PARAMS, Toy, component
 

@@ -404,4 +404,4 @@ def test_the_limits_of_a_session_are_those_of_its_checkouts(tmp_path, capsys):
     assert main(["check", "--reference", "reference_root", "--candidate", f"root:{checkout}", *options]) == 1
     out = capsys.readouterr().out
     assert "did not answer within 1.5 s" in out
-    assert "What ended its process is not run once more to be traced" in out
+    assert "A component that ended its process is not run once more to be traced" in out

@@ -19,11 +19,11 @@ import torch
 from hypothesis import strategies as st
 
 from parity.component import Component, Context
+from parity.diagnosis import mutation_search as search
 from parity.diagnosis import trace as tracing
-from parity.diagnosis.operations import locate
-from parity.diagnosis.repair import search
-from parity.diagnosis.repair.graft import guarded
-from parity.diagnosis.smallest import smallest_failing
+from parity.diagnosis.hot_patch import guarded
+from parity.diagnosis.locate import locate
+from parity.diagnosis.oracle import smallest_failing
 from tests.parity.toys import module_from
 
 REFERENCE = """

@@ -9,13 +9,11 @@ from typing import Any
 
 import torch
 
-from parity.diagnosis.repair.scope import scope_of, statement_at
-from parity.diagnosis.repair.search import _in_order
-from parity.diagnosis.repair.telling import telling
-from parity.diagnosis.repair.tree import parts
-from parity.diagnosis.repair.trial import open_trial
-from parity.diagnosis.repair.vocabulary import vocabulary
-from parity.diagnosis.site import Site, site_at
+from parity.diagnosis.location import SourceLocation, location_at
+from parity.diagnosis.mutation_search import in_order
+from parity.diagnosis.mutations import parts, telling_constants
+from parity.diagnosis.oracle import open_oracle
+from parity.diagnosis.symbols import reference_tokens, scope_of, statement_at
 from parity.judge import judge
 from tests.parity.toys import CONTEXT, Toy, component
 
@@ -26,27 +24,27 @@ def _root_of_what_cancels(x: torch.Tensor) -> torch.Tensor:
     return (x / 49.0 * 49.0 - x).abs().sqrt()
 
 
-def test_a_trial_takes_for_rounding_what_the_judge_takes_for_it() -> None:
+def test_an_oracle_takes_for_rounding_what_the_judge_takes_for_it() -> None:
     reference = Toy("reference", _root_of_what_cancels)
     for change, agrees in ((lambda x: x * 0.0, True), (lambda x: x * 1e-4, False)):
         candidate = Toy("candidate", change)
-        trial = open_trial(component(), _PARAMS, reference, candidate, CONTEXT, forced=False)
+        oracle = open_oracle(component(), _PARAMS, reference, candidate, CONTEXT, forced=False)
         assert judge(component(), _PARAMS, reference, candidate, CONTEXT).agrees is agrees
-        assert trial.agrees() is agrees
-        assert trial.differing(trial.last[0]) == ([] if agrees else ["y"])
+        assert oracle.agrees() is agrees
+        assert oracle.differing(oracle.last[0]) == ([] if agrees else ["y"])
 
 
-def _sites(path: Path, text: str, function: str) -> list[Site]:
+def _sites(path: Path, text: str, function: str) -> list[SourceLocation]:
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
-    return [site_at(str(path), line, function) for line in range(2, text.count("\n") + 1)]
+    return [location_at(str(path), line, function) for line in range(2, text.count("\n") + 1)]
 
 
 def _changes(folder: Path, reference: str, candidate: str) -> list[tuple[int, str, str]]:
     """Line, before and after of the changes in order; every line of the candidate is as suspicious as any."""
     theirs = _sites(folder / "theirs" / "forward.py", reference, "forward")
     mine = _sites(folder / "mine" / "forward.py", candidate, "forward")
-    order = _in_order([[], mine], vocabulary(theirs, mine), {}, Counter())
+    order = in_order([[], mine], reference_tokens(theirs, mine), {}, Counter())
     return [(change.edit.line, change.edit.before, change.edit.after) for change in order]
 
 
@@ -80,7 +78,7 @@ def test_where_nothing_is_written_otherwise_no_change_comes_first(tmp_path: Path
     (site,) = _sites(tmp_path / "same" / "forward.py", text, "forward")
     statement = statement_at(site)
     assert statement is not None
-    assert not list(telling(statement, scope_of(site, {}, vocabulary([site], [site]))))
+    assert not list(telling_constants(statement, scope_of(site, {}, reference_tokens([site], [site]))))
 
 
 def test_of_a_call_over_several_lines_the_argument_that_changes_is_named() -> None:

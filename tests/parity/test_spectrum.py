@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from parity.diagnosis.spectrum import leading_events, suspicion
+from parity.diagnosis.first_divergence import leading_events, suspiciousness
 from parity.diagnosis.trace import Trace, traced
 from tests.parity.toys import module_from
 
@@ -33,7 +33,7 @@ def trace(tmp_path: Path) -> Trace:
 
 
 def _by_text(trace: Trace, *differing: str) -> dict[str, float]:
-    return {site.text: value for site, value in suspicion(trace, differing).items()}
+    return {site.text: value for site, value in suspiciousness(trace, differing).items()}
 
 
 def test_a_line_that_leads_to_what_differs_alone_is_the_most_suspicious(trace: Trace) -> None:

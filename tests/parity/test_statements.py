@@ -16,12 +16,10 @@ import torch
 from hypothesis import strategies as st
 
 from parity.component import Component, Context
-from parity.diagnosis.cleared import lines_before
-from parity.diagnosis.operations import locate
-from parity.diagnosis.repair.folder import named_alike
-from parity.diagnosis.repair.search import _in_order
-from parity.diagnosis.repair.vocabulary import vocabulary
-from parity.diagnosis.site import site_at
+from parity.diagnosis.locate import earlier_coverage, locate
+from parity.diagnosis.location import location_at
+from parity.diagnosis.mutation_search import in_order
+from parity.diagnosis.symbols import named_alike, reference_tokens
 from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
 from tests.parity.toys import module_from
@@ -157,25 +155,25 @@ def test_a_change_is_held_to_an_input_that_takes_far_longer_than_the_failing_one
 def test_lines_that_other_components_run_come_later(tmp_path: Path) -> None:
     path = tmp_path / "two_lines.py"
     path.write_text("def forward(x):\n    one = x + 2.0\n    two = one * 3.0\n    return two\n", encoding="utf-8")
-    near, far = (site_at(str(path), line, "forward") for line in (2, 3))
-    words = vocabulary([near, far], [near, far])
+    near, far = (location_at(str(path), line, "forward") for line in (2, 3))
+    tokens = reference_tokens([near, far], [near, far])
 
-    def first(others: Counter[tuple[str, int]] | None) -> int:
+    def first(others: Counter[tuple[str, int]]) -> int:
         tiers: list[list[Any]] = [[], [near], [], [far]]
-        return next(_in_order(tiers, words, {}, others)).edit.line
+        return next(in_order(tiers, tokens, {}, others)).edit.line
 
-    assert first(None) == near.line
+    assert first(Counter()) == near.line
     assert first(Counter({(near.path, near.line): 3})) == far.line
 
 
 def test_lines_before_a_component_are_those_of_components_further_up_the_pipeline() -> None:
     side, context = load_side("ggfm", "aligned"), Context(task=None)  # type: ignore[arg-type]
-    runs = lines_before(REGISTRY["q_sample"], side, context)
+    runs = earlier_coverage(REGISTRY["q_sample"], side, context)
     files = {Path(path).name for path, _ in runs}
     assert "schedule.py" in files
     assert "cholesky.py" not in files
     assert max(runs.values()) <= [*REGISTRY].index("q_sample")
-    assert not lines_before(replace(REGISTRY["q_sample"], name="one of one's own"), side, context)
+    assert not earlier_coverage(replace(REGISTRY["q_sample"], name="one of one's own"), side, context)
 
 
 def test_what_a_change_is_shown_as_has_no_more_than_the_first_line_of_a_block(tmp_path: Path) -> None:
@@ -185,9 +183,9 @@ def test_what_a_change_is_shown_as_has_no_more_than_the_first_line_of_a_block(tm
     )
     seeding = tmp_path / "seeding.py"
     seeding.write_text("import torch\ndef other(seed):\n    torch.manual_seed(seed)\n", encoding="utf-8")
-    words = vocabulary([site_at(str(seeding), 3, "other")], [site_at(str(path), 3, "forward")])
+    tokens = reference_tokens([location_at(str(seeding), 3, "other")], [location_at(str(path), 3, "forward")])
     kinds = {(str(path), "forward"): {"seed": "int"}}
-    changes = [*_in_order([[site_at(str(path), 3, "forward")]], words, kinds, None)]
+    changes = [*in_order([[location_at(str(path), 3, "forward")]], tokens, kinds, Counter())]
     shown = {(change.edit.before, change.edit.after) for change in changes}
     assert ("for k in range(3): ...", "torch.manual_seed(seed); for k in range(3): ...") in shown
     assert all(ast.parse(f"{before}\n") for before, after in shown if ";" not in before + after)

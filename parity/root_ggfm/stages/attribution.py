@@ -297,7 +297,7 @@ class _Attribution:
             call=bind,
         )
         known = self.reference.forced.setdefault(name, {})
-        found = judge(stage, {}, self.reference.side, self.candidate, self.ctx, known=known)
+        found = judge(stage, {}, self.reference.side, self.candidate, self.ctx, cache=known)
         return StageVerdict(found.verdict.value, found.reason)
 
     def _own(self, name: str, forced: StageVerdict) -> StageVerdict:

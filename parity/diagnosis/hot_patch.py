@@ -1,4 +1,4 @@
-"""A changed function in the place of the candidate's own, for one run, under guard."""
+"""Hot patches: a live function gets changed code for one run, which is guarded."""
 
 from __future__ import annotations
 
@@ -16,43 +16,34 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from parity.diagnosis.site import is_own_file
+from parity.diagnosis.location import is_own_file
+from parity.diagnosis.symbols import definition_at
 
-__all__ = ["CannotGraft", "Grafter", "TooLong", "definition_at", "guarded", "is_guarded"]
+__all__ = ["CannotPatch", "Patcher", "TooLong", "guarded", "is_guarded"]
 
 _WRITING = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.", "pty.", "ftplib.", "smtplib.", "urllib.")
 """Audit events by which code could change something outside of its own process."""
 
-_HARMLESS = (
-    "os.listdir",
-    "os.scandir",
-    "os.walk",
-    "os.fwalk",
-    "os.getxattr",
-    "os.listxattr",
-    "os.putenv",
-    "os.unsetenv",
-)
-
+_READING = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
+_HARMLESS = {*_READING, "os.putenv", "os.unsetenv"}
 
 _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 """Flags by which a file is opened to be changed."""
 
-
 _TO_DEFINE = 1.0
-"""Seconds within which a module's variable is made, where it is given another value."""
+"""Seconds that the new value of a module's variable may take to compute."""
 
 
-class CannotGraft(Exception):
-    """The changed code does not fit in the function's place."""
+class CannotPatch(Exception):
+    """The changed code cannot replace the function's."""
 
 
 class TooLong(BaseException):
     """A changed function ran past its time; not an `Exception`, which is an outcome to compare."""
 
 
-class Grafter:
-    """Knows the live functions of the files it is asked for, and lends them other code."""
+class Patcher:
+    """Finds the live functions of files, and gives them other code for a while."""
 
     def __init__(self) -> None:
         self._functions: dict[str, list[FunctionType]] = {}
@@ -65,10 +56,10 @@ class Grafter:
         self._caches = [(cache, _file_of(cache)) for cache in caches]
 
     @contextmanager
-    def grafted(self, path: str, tree: ast.Module, line: int) -> Iterator[None]:
-        """The functions of a file around `line` with the code of `tree`, which is the file's with a change in it.
+    def patched(self, path: str, tree: ast.Module, line: int) -> Iterator[None]:
+        """Give the functions of a file around `line` the code of `tree`, which is the file's with a change in it.
 
-        Outside of any function: the module's variable that is assigned there with the value that `tree` gives it.
+        Outside of any function, give the module's variable that is assigned there the value that `tree` gives it.
         """
         definition = definition_at(tree, line)
         if definition is not None:
@@ -80,7 +71,7 @@ class Grafter:
                 warnings.simplefilter("ignore")  # of a change that is only tried, such as `0.5(x)`
                 codes = dict(_nested(compile(_around(tree, line), path, "exec", dont_inherit=True)))
         except (SyntaxError, ValueError, TypeError) as error:
-            raise CannotGraft(str(error)) from error
+            raise CannotPatch(str(error)) from error
         lent: list[tuple[FunctionType, CodeType]] = []
         caches = [cache for cache, file in self._caches if file == path]
         try:
@@ -91,11 +82,11 @@ class Grafter:
                     function.__code__ = new
                     lent.append((function, old))
             if not lent:
-                raise CannotGraft(f"no function is alive at {path}:{line}")
+                raise CannotPatch(f"no function is alive at {path}:{line}")
             _clear(caches)
             yield
         except ValueError as error:
-            raise CannotGraft(str(error)) from error
+            raise CannotPatch(str(error)) from error
         finally:
             for function, old in lent:
                 function.__code__ = old
@@ -103,10 +94,10 @@ class Grafter:
 
     @contextmanager
     def _lent(self, path: str, name: str, value: ast.expr) -> Iterator[None]:
-        """A module's variable with another value, there and wherever it was imported."""
+        """Give a module's variable another value, there and wherever it was imported."""
         module = next((function.__globals__ for function in self._functions.get(path, ())), {})
         if name not in module:
-            raise CannotGraft(f"{path} has no variable {name}")
+            raise CannotPatch(f"{path} has no variable {name}")
         old = module[name]
         with guarded(_TO_DEFINE):
             new = eval(compile(ast.Expression(value), path, "eval", dont_inherit=True), module)
@@ -124,17 +115,6 @@ class Grafter:
             _clear(caches)
 
 
-def definition_at(tree: ast.Module, line: int) -> tuple[str, ast.expr] | None:
-    """The variable that a module assigns at a line, outside of functions and classes, and what it is."""
-    for node in tree.body:
-        if node.lineno <= line <= (node.end_lineno or line):
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            value = getattr(node, "value", None)
-            if len(targets) == 1 and isinstance(targets[0], ast.Name) and isinstance(value, ast.expr):
-                return targets[0].id, value
-    return None
-
-
 def _modules() -> list[ModuleType]:
     return [
         m
@@ -145,7 +125,7 @@ def _modules() -> list[ModuleType]:
 
 @contextmanager
 def guarded(seconds: float) -> Iterator[None]:
-    """Stops what runs inside after `seconds` (`TooLong`), and keeps it from touching files and the network.
+    """Stop the code inside after `seconds` (`TooLong`), and keep it from touching files and the network.
 
     Only in a process's main thread, where a signal can stop it.
     """
@@ -164,12 +144,12 @@ def guarded(seconds: float) -> Iterator[None]:
         _Guard.thread = outer
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-        if remaining:  # somebody else's alarm, which was not to wait for this
+        if remaining:  # somebody else's alarm must come at its time
             signal.setitimer(signal.ITIMER_REAL, max(remaining - (time.monotonic() - started), 1e-6))
 
 
 def is_guarded() -> bool:
-    """Whether what runs in this thread is a change that is tried."""
+    """True while a change is tried in this thread."""
     return _Guard.thread == threading.get_ident()
 
 
@@ -191,7 +171,7 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _around(tree: ast.Module, line: int) -> ast.Module:
-    """What of a file is compiled for a change in one line: the outermost definition that has it, and its future."""
+    """Return the part of a file to compile for a change in one line: its outermost definition, and its future."""
     whole = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     near = [node for node in tree.body if isinstance(node, whole) and node.lineno <= line <= (node.end_lineno or line)]
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
