@@ -6,9 +6,7 @@ A component or a plot that fails costs its own entry and no other.
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import CodeType, FrameType
 from typing import Any
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parity.component import Component, start_seed
-from parity.diagnosis.site import is_own, outermost, site_at
+from parity.diagnosis.location import line_coverage, location_at, outermost
 from parity.execution import execute, run
 from parity.report.plot import Plot, panel, plot, series
 from parity.report.read import PARTS
@@ -78,10 +76,13 @@ def executed(session: Session, component: Component, side: Side, params: Mapping
     by the component itself, `inner` to what it calls, or part of the `making` of the objects it calls. Adapters are
     left out, and what is not a function (a comprehension, a lambda) is part of what holds it.
     """
-    lines: dict[CodeType, set[int]] = {}
     parts: dict[CodeType, set[str]] = {}
+
+    def entered(frame: FrameType) -> None:
+        parts.setdefault(frame.f_code, set()).add(_part(frame))
+
     inputs, device = component.build(params, session.context), session.context.device
-    with _traced(lines, parts):
+    with line_coverage(entered=entered) as lines:
         run(component.bind(side), inputs, seed=start_seed(params), device=device)
     functions = [(_function(code, lines), parts[code]) for code in lines if not code.co_name.startswith("<")]
     return [function | {"part": min(part, key=PARTS.index)} for function, part in functions if function]
@@ -168,30 +169,6 @@ def _executed(session: Session, component: Component, side: Any, params: Mapping
         return []
 
 
-@contextmanager
-def _traced(lines: dict[CodeType, set[int]], parts: dict[CodeType, set[str]]) -> Iterator[None]:
-    """Fill `lines` with the executed lines of code that is a side's own, in the order of the first call, and `parts`."""
-
-    def inside(frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
-        if event == "line":
-            lines[frame.f_code].add(frame.f_lineno)
-        return inside
-
-    def entered(frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
-        if event != "call" or not is_own(frame.f_code):
-            return None
-        lines.setdefault(frame.f_code, set())
-        parts.setdefault(frame.f_code, set()).add(_part(frame))
-        return inside
-
-    before = sys.gettrace()
-    sys.settrace(entered)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
-
-
 def _part(frame: FrameType) -> str:
     """Return a function's part by the outermost of a side's own functions: it itself, inside it, or a constructor."""
     first = outermost(frame)
@@ -205,7 +182,7 @@ def _function(code: CodeType, lines: Mapping[CodeType, set[int]]) -> dict[str, A
         text, first = inspect.getsourcelines(code)
     except (OSError, TypeError):  # its source is not there: made at run time, or a file that is gone
         return None
-    site = site_at(code.co_filename, first, code.co_qualname)
+    site = location_at(code.co_filename, first, code.co_qualname)
     if site.of_adapter:
         return None
     last = first + len(text)
