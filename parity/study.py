@@ -69,7 +69,7 @@ class Section:
     `form`: the value's type, with which msgspec checks a stored one; of a list, entries of another form alone are lost.
     `templates`: a package whose folder `templates` has `KEY.html.j2` and `KEY.md.j2`. They show `section.value`, below
     the title; `names`: what they use besides. `label` stands in the page's list of contents.
-    `count_wrong(value)`: how many things, which `wrong` names (one, several), are not as expected; the page says so first.
+    `count_wrong(value)`: how many things, named by `wrong` (one, several), are not as expected: the page's beginning.
     `unexpected(value)`: lines of the summary; any of them makes the exit code 1.
     `settle(rows, value, ledger)` returns the rows with the verdicts that this section gives them.
     """

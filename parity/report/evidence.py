@@ -104,7 +104,7 @@ def _made(make: Any, component: str, profile: str) -> list[Plot]:
         made = make()
     except Exception as error:  # noqa: BLE001 - a candidate may fail in any way, and the report says how
         kind = getattr(make.func, "__name__", "plot").strip("_").removesuffix("_plot").removesuffix("_plots")
-        return [plot(kind, component, profile, kind, "", []) | {"missing": f"{type(error).__name__}: {error}"}]
+        return [plot(kind, component, profile, kind, "", [], missing=f"{type(error).__name__}: {error}")]
     plots: list[Plot] = made if isinstance(made, list) else [made] if made else []
     return plots
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
@@ -84,9 +85,10 @@ def render(document: Mapping[str, Any], sections: Sequence[Section]) -> Rendered
         "svgs": lambda plot: svgs[id(plot)],
         "pictures_of": lambda plot: pictures.get(id(plot), {}),
     }
+    packages = tuple((section.key, section.templates) for section in shown)
     return Rendered(
-        page=_environment(shown, autoescape=True).get_template("report.html.j2").render(names),
-        markdown=_tidy(_environment(shown, autoescape=False).get_template("report.md.j2").render(names)),
+        page=_environment(packages, autoescape=True).get_template("report.html.j2").render(names),
+        markdown=_tidy(_environment(packages, autoescape=False).get_template("report.md.j2").render(names)),
         pictures={name: svg for files in pictures.values() for name, svg in files.items()},
     )
 
@@ -106,12 +108,17 @@ def _drawn(plot: Mapping[str, Any], notices: list[str]) -> list[Markup]:
         return []
 
 
-def _environment(sections: Sequence[Section], *, autoescape: bool) -> Environment:
-    folders = PrefixLoader({section.key: PackageLoader(section.templates) for section in sections})
+@cache
+def _environment(packages: tuple[tuple[str, str], ...], *, autoescape: bool) -> Environment:
+    """Return Jinja's environment, with each section's templates in a folder of its key."""
+    folders = PrefixLoader({key: PackageLoader(package) for key, package in packages})
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("parity.report"), folders]), autoescape=autoescape, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=ChoiceLoader([PackageLoader("parity.report"), folders]),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["digits"] = digits
     environment.filters["prose"] = prose
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")

@@ -17,7 +17,7 @@ from parity.study import Section
 from parity.summary import look_first
 from parity.verdict import Verdict
 
-__all__ = ["anchor", "digits", "grouped", "lead", "prose", "tolerance_plot"]
+__all__ = ["anchor", "digits", "grouped", "lead", "listings", "prose", "tolerance_plot"]
 
 _AGREEING = tuple(verdict.value for verdict in Verdict if verdict.agrees)
 _FLOOR, _CEILING = 1e-4, 1e6
@@ -31,6 +31,7 @@ _CHECKS = re.compile(r"_*(check|require|validate|ensure|refuse|assert)(_|$)")
 """Names of functions that look at arguments and compute nothing."""
 
 Marks = dict[tuple[str, int], str]
+
 
 def anchor(profile: str, component: str) -> str:
     """Return the name by which a result's section is linked to."""
@@ -98,7 +99,7 @@ def grouped(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             "explain": _explain_line(result),
             "traced": _traced_line(result, document["plain_profile"]),
             "why": _why(result),
-            "listings": _listings(result, document["sources"], rarity),
+            "listings": listings(result, document["sources"], rarity),
         })  # fmt: skip
     return list(groups.values())
 
@@ -184,7 +185,7 @@ def _closed(sentence: str) -> str:
     return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
-def _listings(
+def listings(
     result: Mapping[str, Any], sources: Mapping[str, Any] | None, rarity: Mapping[str, int]
 ) -> dict[str, dict[str, Any]]:
     """Return for each side the source to show, with the lines to look at marked.

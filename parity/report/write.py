@@ -56,9 +56,7 @@ def section_jobs(session: Session, rows: Rows) -> list[SectionJob]:
     return [SectionJob(part.key, part.title, rows) for part in _made(session) if part.applies(session, rows)]
 
 
-def make_document(
-    session: Session, rows: Rows, jobs: Sequence[SectionJob], results: Iterable[tuple[int, Any]]
-) -> Made:
+def make_document(session: Session, rows: Rows, jobs: Sequence[SectionJob], results: Iterable[tuple[int, Any]]) -> Made:
     """Return the report of `rows` with what came back of its sections' `jobs`, and a line for each that did not."""
     values: dict[str, Any] = {}
     lost = []

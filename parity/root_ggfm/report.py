@@ -16,7 +16,7 @@ from parity.root_ggfm.runs.run_spec import PERCENTILES
 from parity.session import Session
 from parity.study import Rows, Section
 
-__all__ = ["SECTIONS"]
+__all__ = ["SECTIONS", "runs_section"]
 
 _TEMPLATES = "parity.root_ggfm"
 
@@ -112,12 +112,11 @@ def _settle(rows: Rows, tests: Sequence[Mapping[str, Any]], ledger: Mapping[str,
     return apply_tests(rows, tests, ledger)
 
 
-def _read_runs(folder: Path) -> dict[str, Any]:
+def runs_section(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return table, comparisons, plots, and every seed's percentiles; losses stay in the results' own files."""
-    from parity.root_ggfm.runs.comparison import compare, load_results, rows
+    from parity.root_ggfm.runs.comparison import compare, rows
     from parity.root_ggfm.runs.plots import run_plots
 
-    results = load_results(folder)
     kept = ("task", "size", "label", "seed", "nudge", "status", "reason", "scores", "best_offline", "timings")
     return {
         "rows": [asdict(row) for row in rows(results)],
@@ -125,6 +124,12 @@ def _read_runs(folder: Path) -> dict[str, Any]:
         "plots": run_plots(results),
         "results": [{key: result[key] for key in kept} for result in results],
     }
+
+
+def _read_runs(folder: Path) -> dict[str, Any]:
+    from parity.root_ggfm.runs.comparison import load_results
+
+    return runs_section(load_results(folder))
 
 
 SECTIONS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,16 @@ def _commands(actions: Any) -> None:
         command.add_parser(actions)
 
 
+def _plot(name: str) -> Callable[[Any, str], Any]:
+    def make(session: Any, profile: str) -> Any:
+        from parity.root_ggfm import plots  # start-up time: SciPy's distributions take long to import
+
+        return getattr(plots, name)(session, profile)
+
+    make.__name__ = name
+    return make
+
+
 STUDY = Study(
     name="ROOT and GGFM",
     components=REGISTRY,
@@ -64,6 +74,12 @@ STUDY = Study(
             like="ggfm",
         ),
     },
+    plots={
+        "schedule": _plot("schedule_plot"),
+        "p_sample": _plot("variance_plot"),
+        "gp_pairs": _plot("paths_plot"),
+        "training_steps": _plot("training_plots"),
+    },
     sections=SECTIONS,
     commands=_commands,
     packages=("gpytorch",),
@@ -72,7 +88,7 @@ STUDY = Study(
     checks=Path(__file__).with_name("checks"),
     irrelevant=(
         "parity/root_ggfm/published_numbers.py",
-        "parity/root_ggfm/plots/",
+        "parity/root_ggfm/plots.py",
         "parity/root_ggfm/runs/",
         "parity/root_ggfm/claims/",
         "parity/root_ggfm/cli/",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["Array", "BridgeLaw", "bridge_law", "finite"]
 
 Array = NDArray[np.float64]
+Index = int | NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,19 @@ class BridgeLaw:
         """(x_low - x_high) / sqrt(v_t), (B, D): the gain of `forward_noise` per unit by which m_t is too large."""
         return np.asarray((x_low - x_high) / np.sqrt(self.v[t][:, None]))
 
+    def reverse_variance(self, t: Index, s: Index) -> Array:
+        """Return sigma² = (v_t - v_s (1 - m_t)²/(1 - m_s)²) v_s/v_t, the variance of the reverse step from t to s."""
+        m, m_s, v, v_s = self.m[t], self.m[s], self.v[t], self.v[s]
+        return np.asarray((v - v_s * (1 - m) ** 2 / (1 - m_s) ** 2) * v_s / v)
+
     def reverse_noise(self, x_next: Array, x_t: Array, x0: Array, x_low: Array, t: int, eta: float) -> Array:
         """Return the noise of the reverse step from t to s = t - 1 in units of its deviation: standard normal.
 
-        sigma² = (v_t - v_s (1 - m_t)²/(1 - m_s)²) v_s/v_t;
         mean = (1 - m_s) x0 + m_s x_low + sqrt((v_s - sigma²)/v_t) (x_t - (1 - m_t) x0 - m_t x_low);
         x_s ~ N(mean, eta² sigma² I).
         """
         m, m_s, v, v_s = self.m[t], self.m[t - 1], self.v[t], self.v[t - 1]
-        variance = (v - v_s * (1 - m) ** 2 / (1 - m_s) ** 2) * v_s / v
+        variance = self.reverse_variance(t, t - 1)
         mean = (1 - m_s) * x0 + m_s * x_low + np.sqrt((v_s - variance) / v) * (x_t - (1 - m) * x0 - m * x_low)
         return np.asarray((x_next - mean) / (eta * np.sqrt(variance)))
 
