@@ -21,7 +21,7 @@ from parity.draws import Draw, DrawMode, nudged
 from parity.policy import EPS32
 from parity.side import Side, Tree, capabilities
 
-__all__ = ["Outcome", "cast", "execute", "generators_kept", "run", "settings_kept"]
+__all__ = ["GeneratorState", "Outcome", "cast", "execute", "generators_kept", "run", "seed_generators", "settings_kept"]
 
 _PLAIN = (int, float, str, bytes, type(None))
 """Values that are copied as they are and hold no arrays."""
@@ -102,7 +102,7 @@ def run(
     mode = DrawMode(single_precision=single, replay=replay, nudge=nudge, unit=unit) if watched else None
     with generators_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _seed_generators(seed)
+        seed_generators(seed)
         before = _globals()
         try:
             with mode or contextlib.nullcontext():
@@ -110,7 +110,7 @@ def run(
             error = None
         except Exception as raised:  # noqa: BLE001 - whatever a side raises is an outcome to compare, not a failure
             tree, error = {}, raised
-        generators = _generators()
+        generators = GeneratorState.now().digest
         changed = tuple(f"{name}: {before[name]} -> {now}" for name, now in _globals().items() if now != before[name])
         _restore_globals(before)
     given_tensors = _tensors(given)
@@ -175,21 +175,54 @@ def _same_bits(left: Tensor, right: Tensor) -> bool:
     return torch.equal(left, right) or bool(((left == right) | ((left != left) & (right != right))).all())
 
 
+@dataclass(frozen=True)
+class GeneratorState:
+    """State of torch's (on the CPU and on every GPU in use), NumPy's and Python's global generators."""
+
+    torch_cpu: Tensor
+    torch_cuda: tuple[Tensor, ...]
+    numpy: tuple[Any, ...]
+    python: tuple[Any, ...]
+
+    @classmethod
+    def now(cls) -> GeneratorState:
+        """Return the present state."""
+        # Asking an uninitialised CUDA for its state would initialise it.
+        in_use = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        cuda = tuple(torch.cuda.get_rng_state_all()) if in_use else ()
+        return cls(torch.get_rng_state(), cuda, tuple(np.random.get_state(legacy=True)), random.getstate())
+
+    def restore(self) -> None:
+        """Put the global generators into this state."""
+        torch.set_rng_state(self.torch_cpu)
+        if self.torch_cuda:
+            torch.cuda.set_rng_state_all(list(self.torch_cuda))
+        np.random.set_state(self.numpy)
+        random.setstate(self.python)
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that identify the state."""
+        found = hashlib.sha256()
+        for state in (self.torch_cpu, *self.torch_cuda):
+            found.update(state.numpy().tobytes())
+        found.update(np.asarray(self.numpy[1]).tobytes() + repr(self.numpy[2:]).encode())
+        found.update(repr(self.python).encode())
+        return found.hexdigest()[:16]
+
+
 @contextlib.contextmanager
 def generators_kept() -> Iterator[None]:
-    """Put torch's (on all devices in use), NumPy's and Python's global generators back into their states afterwards."""
-    python, numpy, torch_state, cuda = random.getstate(), np.random.get_state(), torch.get_rng_state(), _cuda_states()
+    """Put the global generators back into their states afterwards."""
+    before = GeneratorState.now()
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(torch_state)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
+        before.restore()
 
 
-def _seed_generators(seed: int) -> None:
+def seed_generators(seed: int) -> None:
+    """Seed torch's, NumPy's and Python's global generators."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     # Without an accelerator, leave out what `torch.manual_seed` does to remember seeds for one.
@@ -202,22 +235,6 @@ def _seed_generators(seed: int) -> None:
 @functools.cache
 def _has_accelerator() -> bool:
     return torch.accelerator.is_available()
-
-
-def _cuda_states() -> list[Tensor]:
-    # Asking an uninitialised CUDA for its state would initialise it.
-    initialised = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return torch.cuda.get_rng_state_all() if initialised else []
-
-
-def _generators() -> str:
-    digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
-    for device_state in _cuda_states():
-        digest.update(device_state.numpy().tobytes())
-    state: Any = np.random.get_state(legacy=True)
-    digest.update(np.asarray(state[1]).tobytes() + repr(state[2:]).encode())
-    digest.update(repr(random.getstate()).encode())
-    return digest.hexdigest()[:16]
 
 
 def _globals() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from parity.change_impact.selection import select
+from parity.cli.options import SESSION, add_options, session_options
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
 from parity.report.write import make_document, section_jobs, write_report
@@ -33,30 +34,8 @@ _PLAIN = ("verdict", "reason", "known", "reproduce")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of `parity check` for pytest."""
-    study = installed()
-    group = parser.getgroup("parity", "what is compared, and how")
-    group.addoption("--reference", default="", help=f"judged against: as --candidate ({study.reference})")
-    group.addoption("--candidate", default="", help=f"the side judged, as in `parity check` ({study.candidate})")
-    group.addoption("--profile", action="append", choices=study.profiles or None, help="profile; may be repeated")
-    group.addoption("--component", action="append", help="a component; may be repeated")
-    group.addoption("--task", default="auto", help="task whose designs are used (default: TFBind8 if it is cached)")
-    group.addoption("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
-    group.addoption("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
-    group.addoption("--dtype", default="float32", help="float32 (judged against float64) or float64")
-    group.addoption("--device", default="cpu", help="device that both sides compute on (default cpu)")
-    group.addoption("--threads", type=int, default=1, help="threads of PyTorch (default 1: results to the bit)")
-    group.addoption("--since", metavar="REV", help="only components whose sources changed since this commit")
-    group.addoption(
-        "--time-limit",
-        type=float,
-        metavar="SECONDS",
-        help="for one component in one profile; what takes longer is stopped and reported (default 300, more in "
-        "proportion beyond 100 inputs per component)",
-    )
-    group.addoption(
-        "--call-limit", type=float, default=120.0, metavar="SECONDS", help="for one call of a checkout (120)"
-    )
-    group.addoption("--memory-limit", type=float, default=8.0, metavar="GIB", help="for a checkout's process (8)")
+    group = parser.getgroup("parity", "the sides and the conditions of `pytest parity/`")
+    add_options(group.addoption, (*SESSION, "since", "time-limit"))
     group.addoption("--report", metavar="DIR", help="write the diagnostic report into this folder")
 
 
@@ -77,7 +56,7 @@ def session_of(config: pytest.Config) -> Session:
     if _SESSION not in config.stash:
         since = config.getoption("--since")
         try:
-            session = open_session(**_options(config))
+            session = open_session(**session_options(config.option))
             header = session.header()
             if since is not None:
                 session, lines = _since(session, since)
@@ -94,17 +73,6 @@ def _since(session: Session, revision: str) -> tuple[Session, list[str]]:
     selection = select(revision)
     chosen = tuple(c for c in session.components if c.name in selection.reasons)
     return replace(session, components=chosen), selection.lines([c.name for c in session.components])
-
-
-def _options(config: pytest.Config) -> dict[str, Any]:
-    names = (
-        "reference", "candidate", "task", "seed", "examples", "dtype", "device", "threads", "call_limit", "memory_limit"
-    )  # fmt: skip
-    chosen = {name: config.getoption(f"--{name.replace('_', '-')}") for name in names}
-    return chosen | {
-        "profiles": tuple(config.getoption("--profile") or ()),
-        "components": tuple(config.getoption("--component") or ()),
-    }
 
 
 def _asks_for_checks(config: pytest.Config) -> bool:
@@ -154,7 +122,7 @@ def parity_session(pytestconfig: pytest.Config) -> Session:
 def judged(pytestconfig: pytest.Config, parity_session: Session) -> Iterator[Callable[[Job], dict[str, Any]]]:
     """Judge a component in a process of its own, kept for the next: one that hangs or dies fails its test alone."""
     limit = time_limit(pytestconfig.getoption("--time-limit"), parity_session.examples)
-    with Pool(open_judge, (_options(pytestconfig),), size=1, time_limit=limit) as pool:
+    with Pool(open_judge, (session_options(pytestconfig.option),), size=1, time_limit=limit) as pool:
 
         def judge(job: Job) -> dict[str, Any]:
             [(_, result)] = pool.run([job])
@@ -207,7 +175,7 @@ class ParityReporter:
         session, results = session_of(config), list(self._results.values())
         jobs = section_jobs(session, results)
         limit = time_limit(config.getoption("--time-limit"), session.examples)
-        with Pool(open_judge, (_options(config),), size=usable_cores(), time_limit=limit) as pool:
+        with Pool(open_judge, (session_options(config.option),), size=usable_cores(), time_limit=limit) as pool:
             made = make_document(session, results, jobs, pool.run(jobs))
         return write_report(made.document, Path(config.getoption("--report")), session.study.sections)
 

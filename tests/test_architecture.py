@@ -30,7 +30,6 @@ STILL_NAME_THE_STUDY = {
     "parity/cli/main.py",
     "parity/cli/options.py",
     "parity/cli/record.py",
-    "parity/cli/report.py",
     "parity/component_selection.py",
     "parity/execution.py",
     "parity/jobs.py",
@@ -39,19 +38,8 @@ STILL_NAME_THE_STUDY = {
     "parity/process/hosted.py",
     "parity/process/hosted_side.py",
     "parity/pytest_plugin.py",
-    "parity/report/collect.py",
-    "parity/report/page.py",
-    "parity/report/read.py",
-    "parity/report/sections.py",
-    "parity/report/templates/list.html.j2",
-    "parity/report/templates/macros.html.j2",
-    "parity/report/templates/report.html.j2",
-    "parity/report/templates/report.md.j2",
-    "parity/report/write.py",
-    "parity/results.py",
     "parity/session.py",
     "parity/stale_entries.py",
-    "parity/summary.py",
 }
 """Files of the engine still to be freed of the study's words: this only shrinks."""
 

@@ -9,14 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.change_impact.selection import select
-from parity.cli.options import (
-    add_session_options,
-    add_switch_option,
-    add_worker_options,
-    case_of,
-    session_of,
-    session_options,
-)
+from parity.cli.options import POOL, SESSION, add_options, case_of, session_of, session_options
 from parity.compare import Comparison
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
@@ -36,10 +29,8 @@ Row = dict[str, Any]
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("check", help="compare component by component; a table of verdicts")
-    add_session_options(parser)
-    add_worker_options(parser)
+    add_options(parser.add_argument, (*SESSION, "since", *POOL, "on"))
     parser.add_argument("--case", metavar="JSON", help="judge this one input of one component, as a failure printed it")
-    add_switch_option(parser)
     parser.set_defaults(run=check)
 
 

@@ -11,7 +11,7 @@ from textwrap import fill
 from typing import Any
 
 from parity.atomic_write import write_atomic
-from parity.cli.options import add_session_options, add_switch_option, case_of, session_of
+from parity.cli.options import SESSION, add_options, case_of, session_of
 from parity.diagnosis.explain import explain as explain_input
 from parity.diagnosis.explain import explain_known
 from parity.ledger import Entry, reaching
@@ -31,11 +31,10 @@ _LEGEND = "= same   ~ another value   < reference only   > candidate only   ! an
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("explain", help="why one component differs: draws side by side, and the operation")
-    add_session_options(parser)
+    add_options(parser.add_argument, (*SESSION, "on"))
     parser.add_argument(
         "--case", metavar="JSON", help="explain this input (default: search for the smallest failing one)"
     )
-    add_switch_option(parser)
     parser.add_argument("--json", metavar="FILE", help="write the explanation into this file as well")
     parser.set_defaults(run=explain)
 

@@ -1,115 +1,97 @@
-"""The options that `check`, `report` and their kin share: what they declare, and what is made of them."""
+"""The options that commands and pytest share: declared once, and turned into a session."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from parity.adapter_file import nearest
 from parity.loading import forms
 from parity.process.pool import usable_cores
+from parity.search import inputs_of
 from parity.session import Session, open_session
 from parity.study import installed
 
-__all__ = [
-    "add_condition_options", "add_host_options", "add_pool_options", "add_profile_option", "add_session_options",
-    "add_switch_option", "add_worker_options",
-    "case_of", "session_of", "session_options",
-]  # fmt: skip
+__all__ = ["CONDITIONS", "HOST", "POOL", "SESSION", "add_options", "case_of", "session_of", "session_options"]
+
+CONDITIONS = ("component", "task", "seed", "examples", "dtype", "device", "threads")
+"""The components, their inputs, and how they are computed."""
+
+HOST = ("call-limit", "memory-limit")
+"""The limits of one call of a checkout."""
+
+SESSION = ("reference", "candidate", "profile", *CONDITIONS, *HOST)
+POOL = ("jobs", "time-limit")
+
+_REPEATED: dict[str, Any] = {"action": "append"}
 
 
-def add_session_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the sides, the profile and the conditions."""
+def add_options(add: Callable[..., Any], names: Iterable[str], **changes: dict[str, Any]) -> None:
+    """Declare options by `add`: a parser's `add_argument`, or `addoption` of a pytest group.
+
+    `changes`: other settings for some of them.
+    """
     study = installed()
-    named = ", ".join(forms(study))
-    parser.add_argument(
-        "--reference", default="", metavar="SIDE", help=f"judged against: as --candidate ({study.reference})"
-    )
-    parser.add_argument(
-        "--candidate", default="", metavar="SIDE", help=f"the side judged: {named} (default {study.candidate})"
-    )
-    add_profile_option(parser)
-    add_condition_options(parser)
-    add_host_options(parser)
-
-
-def add_profile_option(parser: argparse.ArgumentParser, *, repeated: bool = True) -> None:
-    """Declare the profile of a candidate that has profiles."""
-    study = installed()
-    text = f"profile of {study.candidate or 'the candidate'}"
-    choices = study.profiles or None
-    if repeated:
-        parser.add_argument("--profile", action="append", choices=choices, help=f"{text}; may be repeated")
-    else:
-        default = next(iter(study.profiles), "")
-        parser.add_argument("--profile", choices=choices, help=f"{text} (default {default})")
-
-
-def add_switch_option(parser: argparse.ArgumentParser) -> None:
-    """Declare the switches that are turned on besides the profile's."""
-    name = installed().candidate or "the candidate"
-    parser.add_argument(
-        "--on", action="append", default=[], metavar="SWITCH", help=f"turn a switch of {name} on as well"
-    )
-
-
-def add_host_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the limits of one call of a checkout."""
-    parser.add_argument(
-        "--call-limit", type=float, default=120.0, metavar="SECONDS", help="for one call of a checkout (default 120)"
-    )
-    parser.add_argument(
-        "--memory-limit", type=float, default=8.0, metavar="GIB", help="for the process of a checkout (default 8)"
-    )
-
-
-def add_condition_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the components, their inputs, and how they are computed."""
-    parser.add_argument("--component", action="append", metavar="NAME", help="see `parity components`")
-    parser.add_argument("--task", default="auto", help="task whose designs are used (default TFBind8 if cached)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the search for inputs (default 0)")
-    parser.add_argument("--examples", default="dev", help="inputs per component: dev, ci, nightly or a number")
-    parser.add_argument("--dtype", default="float32", help="float32 (judged against float64) or float64")
-    parser.add_argument("--device", default="cpu", help="device that both sides compute on")
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
-
-
-def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the components that are run, and the workers."""
-    parser.add_argument(
-        "--since", metavar="REV", help="only components whose sources changed between this commit and the files here"
-    )
-    add_pool_options(
-        parser,
-        "for one component in one profile; what takes longer is stopped and reported (default 300, more in "
-        "proportion beyond 100 inputs per component)",
-    )
-
-
-def add_pool_options(parser: argparse.ArgumentParser, limit: str) -> None:
-    """Declare the number of worker processes and the time limit, which `limit` explains."""
-    parser.add_argument(
-        "--jobs", type=int, default=None, metavar="N",
-        help=f"worker processes (default: as many as cores may be used, {usable_cores()} here, by --threads); "
-        "0: all in this process, for a debugger, without a time limit",
-    )  # fmt: skip
-    parser.add_argument("--time-limit", type=float, default=None, metavar="SECONDS", help=limit)
+    switched = study.candidate or "the candidate"
+    declared: dict[str, dict[str, Any]] = {
+        "reference": {"default": "", "metavar": "SIDE", "help": f"judged against: as --candidate ({study.reference})"},
+        "candidate": {
+            "default": "",
+            "metavar": "SIDE",
+            "help": f"the side judged: {', '.join(forms(study))} (default {study.candidate})",
+        },
+        "profile": _REPEATED | {"choices": study.profiles or None, "help": f"profile of {switched}; may be repeated"},
+        "on": _REPEATED | {"default": [], "metavar": "SWITCH", "help": f"turn a switch of {switched} on as well"},
+        "component": _REPEATED | {"metavar": "NAME", "help": "see `parity components`"},
+        "task": {"default": "auto", "help": "task whose designs are used (default TFBind8 if cached)"},
+        "seed": {"type": int, "default": 0, "help": "seed of the search for inputs (default 0)"},
+        "examples": {"default": "dev", "help": "inputs per component: dev, ci, nightly or a number"},
+        "dtype": {"default": "float32", "help": "float32 (judged against float64) or float64"},
+        "device": {"default": "cpu", "help": "device that both sides compute on"},
+        "threads": {"type": int, "default": 1, "help": "threads of PyTorch (default 1)"},
+        "call-limit": {
+            "type": float,
+            "default": 120.0,
+            "metavar": "SECONDS",
+            "help": "for one call of a checkout (default 120)",
+        },
+        "memory-limit": {
+            "type": float,
+            "default": 8.0,
+            "metavar": "GIB",
+            "help": "for the process of a checkout (default 8)",
+        },
+        "since": {
+            "metavar": "REV",
+            "help": "only components whose sources changed between this commit and the files here",
+        },
+        "jobs": {
+            "type": int,
+            "metavar": "N",
+            "help": f"worker processes (default: as many as cores may be used, {usable_cores()} here, by --threads); "
+            "0: all in this process, for a debugger, without a time limit",
+        },
+        "time-limit": {
+            "type": float,
+            "metavar": "SECONDS",
+            "help": "for one component in one profile; what takes longer is stopped and reported (default 300, more in "
+            "proportion beyond 100 inputs per component)",
+        },
+    }
+    for name in names:
+        add(f"--{name}", **(declared[name] | changes.get(name.replace("-", "_"), {})))
 
 
 def session_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of `open_session`, for this process and for each worker."""
+    """Return the arguments of `open_session`, for this process and for each worker."""
+    names = ("reference", *CONDITIONS[1:], "candidate", "call_limit", "memory_limit")
     return {
-        "reference": getattr(options, "reference", ""),  # some commands know one reference only
-        "candidate": options.candidate,
         "profiles": tuple(options.profile or ()),
         "components": tuple(options.component or ()),
-        "task": options.task,
-        "seed": options.seed,
-        "examples": options.examples,
-        "dtype": options.dtype,
-        "device": options.device,
-        "threads": options.threads,
-        **{name: getattr(options, name) for name in ("call_limit", "memory_limit") if hasattr(options, name)},
+        **{name: getattr(options, name) for name in names if hasattr(options, name)},
     }
 
 
@@ -121,16 +103,44 @@ def session_of(options: argparse.Namespace) -> Session:
 
 
 def case_of(options: argparse.Namespace, session: Session) -> dict[str, Any] | None:
-    """The one input of `--case`. Raises ValueError for text that is no input of the one component."""
+    """Return the one input of `--case`. Raises ValueError for text that is no input of the one component."""
     if options.case is None:
         return None
     if len(options.component or ()) != 1:
         raise ValueError("--case needs exactly one --component")
     try:
-        case = json.loads(options.case)
+        case = json.loads(options.case, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise ValueError(f"--case is no valid JSON: {error}") from error
-    expected = set(session.component(options.component[0]).examples[0])
+    component = session.component(options.component[0])
+    expected = set(component.examples[0])
     if not isinstance(case, dict) or not expected <= set(case):
-        raise ValueError(f"--case of {options.component[0]} must be an object with {sorted(expected)}")
+        raise ValueError(f"--case of {component.name} must be an object with {sorted(expected)}")
+    kinds: dict[str, set[str]] = {}
+    for params in inputs_of(component, 1, 0):
+        for name, value in params.items():
+            kinds.setdefault(name, set()).add(_kind(value))
+    for name, value in case.items():
+        if name not in kinds:
+            raise ValueError(f"--case of {component.name} has no {name!r}{nearest(name, kinds)}")
+        allowed = kinds[name] | ({"int"} if "float" in kinds[name] else set())
+        if _kind(value) not in allowed:
+            raise ValueError(
+                f"--case of {component.name}: {name} must be {' or '.join(sorted(allowed))}, got {value!r}"
+            )
+        if name == "seed" and not 0 <= value < 2**63:
+            raise ValueError(f"--case of {component.name}: seed must be from 0 to 2**63 - 1, got {value}")
     return case
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for a key that stands in it twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"--case holds {twice!r} twice")
+    return found
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else type(value).__name__

@@ -10,13 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parity.cli.options import (
-    add_condition_options,
-    add_host_options,
-    add_pool_options,
-    add_profile_option,
-    session_options,
-)
+from parity.cli.options import CONDITIONS, HOST, POOL, add_options, session_options
 from parity.process.pool import Pool, usable_cores
 from parity.process.worker import Handler
 from parity.recording.recording import About, Conditions, Entry, Recording, code_of, source_of, versions
@@ -45,10 +39,12 @@ def add_parser(actions: Any) -> None:
     parser = actions.add_parser("record", help="keep a side's numbers, to compare with later without its code")
     parser.add_argument("side", metavar="SIDE", help="what is recorded: as --candidate of `parity check`")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or the one to go on with")
-    add_profile_option(parser, repeated=False)
-    add_condition_options(parser)
-    add_host_options(parser)
-    add_pool_options(parser, f"for one component; what takes longer is not recorded (default {_LIMIT:g})")
+    add_options(
+        parser.add_argument,
+        ("profile", *CONDITIONS, *HOST, *POOL),
+        profile={"action": "store", "help": "profile of the side (default: its first)"},
+        time_limit={"help": f"for one component; what takes longer is not recorded (default {_LIMIT:g})"},
+    )
     parser.set_defaults(run=record)
 
 

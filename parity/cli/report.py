@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from parity.atomic_write import write_atomic
 from parity.cli.check import end, jobs_of, judge_jobs, worked
-from parity.cli.options import add_session_options, add_worker_options, session_of
+from parity.cli.options import POOL, SESSION, add_options, session_of
 from parity.compare import Comparison
 from parity.report.read import complete, read_report
 from parity.report.write import make_document, section_jobs, write_report
@@ -28,8 +28,7 @@ Row = dict[str, Any]
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("report", help="compare, and write the diagnostic report (HTML, Markdown, JSON)")
-    add_session_options(parser)
-    add_worker_options(parser)
+    add_options(parser.add_argument, (*SESSION, "since", *POOL))
     parser.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
     for section in installed().sections:
         if section.read is not None:

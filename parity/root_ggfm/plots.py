@@ -266,6 +266,6 @@ def _draws(tree: Tree, kind: str) -> Array:
     return np.concatenate([np.asarray(v, dtype=np.float64).reshape(-1) for v in found] or [np.empty(0)])
 
 
-def _density(values: Array, edges: Array) -> Array:
+def _density(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
     counts, _ = np.histogram(values, bins=edges)
     return np.asarray(counts / max(1, len(values)) / np.diff(edges))

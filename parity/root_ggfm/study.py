@@ -66,11 +66,11 @@ STUDY = Study(
                 "model/BrownianBridge/BrownianBridgeModel.py",
                 "runners/utils.py",
             ),
-            loader="parity.root_ggfm.checkouts.layouts:load_checkout",
+            loader="parity.root_ggfm.checkouts.loading:load_checkout",
         ),
         "ggfm": Layout(
             files=("src/brownian_bridge.py", "src/generator.py"),
-            loader="parity.root_ggfm.checkouts.layouts:load_checkout",
+            loader="parity.root_ggfm.checkouts.loading:load_checkout",
             like="ggfm",
         ),
     },

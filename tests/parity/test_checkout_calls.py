@@ -14,15 +14,13 @@ import torch
 
 from parity.component import Context
 from parity.loading import load_side
-from parity.root_ggfm.checkouts.calls import as_many, called, default_of, those_taken
-from parity.root_ggfm.checkouts.commit import commit_of
-from parity.root_ggfm.checkouts.config import runner_config
-from parity.root_ggfm.checkouts.files import is_own
-from parity.root_ggfm.checkouts.ggfm import GgfmCheckout
-from parity.root_ggfm.checkouts.precision import precision
-from parity.root_ggfm.checkouts.retired import bridge_numpy
-from parity.root_ggfm.checkouts.settings import other_settings
-from parity.root_ggfm.checkouts.statistics import put_statistic, statistic
+from parity.root_ggfm.checkouts.call_adapter import accepted, call_by_name, default_of, leading_arguments
+from parity.root_ggfm.checkouts.ggfm import GgfmCheckout, differing_settings
+from parity.root_ggfm.checkouts.loading import restore_numpy_names
+from parity.root_ggfm.checkouts.patching import is_own, precision
+from parity.root_ggfm.checkouts.root import find_statistic, set_statistic
+from parity.root_ggfm.checkouts.runner import runner_config
+from parity.root_ggfm.checkouts.side import commit_of
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.tasks.catalogue import load_task
@@ -37,11 +35,11 @@ def test_arguments_that_a_commit_lacks_are_left_out():
     def any_names(**settings):
         return settings
 
-    assert as_many(older, 1, 2, False, 0.5) == (1, 2, False)
-    assert as_many(older, 1, 2) == (1, 2)
-    assert as_many(lambda *given: given, 1, 2, 3) == (1, 2, 3)
-    assert those_taken(older, clip=False, weight=0.5) == {"clip": False}
-    assert those_taken(any_names, clip=False) == {"clip": False}
+    assert leading_arguments(older, 1, 2, False, 0.5) == (1, 2, False)
+    assert leading_arguments(older, 1, 2) == (1, 2)
+    assert leading_arguments(lambda *given: given, 1, 2, 3) == (1, 2, 3)
+    assert accepted(older, clip=False, weight=0.5) == {"clip": False}
+    assert accepted(any_names, clip=False) == {"clip": False}
     assert default_of(older, "clip") is True
     assert default_of(older, "x") == "no default"
     assert default_of(older, "weight") == "no such argument"
@@ -50,19 +48,23 @@ def test_arguments_that_a_commit_lacks_are_left_out():
 
 def test_arguments_are_given_by_name_where_a_commit_orders_them_otherwise():
     given = {"x": 1, "step": 2, "clip": False, "weight": 0.5}
-    assert called(lambda step, x: (x, step), given) == (1, 2)
-    assert called(lambda x, step, *, clip: (x, step, clip), given) == (1, 2, False)
-    assert called(lambda a, b, *, weight=0.0: (a, b, weight), given) == (1, 2, 0.5)
-    assert called(lambda a, b, clip=True: (a, b, clip), given) == (1, 2, False)
-    assert called(lambda *everything: everything, given) == (1, 2, False, 0.5)
+    assert call_by_name(lambda step, x: (x, step), given) == (1, 2)
+    assert call_by_name(lambda x, step, *, clip: (x, step, clip), given) == (1, 2, False)
+    assert call_by_name(lambda a, b, *, weight=0.0: (a, b, weight), given) == (1, 2, 0.5)
+    assert call_by_name(lambda a, b, clip=True: (a, b, clip), given) == (1, 2, False)
+    assert call_by_name(lambda *everything: everything, given) == (1, 2, False, 0.5)
 
 
 def test_arguments_besides_the_published_ones_keep_their_defaults_wherever_they_stand():
     given = {"x": 1, "step": 2, "clip": False, "weight": 0.5}
-    assert called(lambda x, step, mid=True, clip=True, weight=0.0: (mid, clip, weight), given) == (True, False, 0.5)
-    assert called(lambda step, x, clip, verbose=False: (x, step, clip, verbose), given) == (1, 2, False, False)
-    assert called(lambda x, **others: (x, sorted(others)), given) == (1, ["clip", "step", "weight"])
-    assert called(lambda x, step, clip_it=True, w=0.0: (x, step, clip_it, w), given) == (1, 2, False, 0.5)
+    assert call_by_name(lambda x, step, mid=True, clip=True, weight=0.0: (mid, clip, weight), given) == (
+        True,
+        False,
+        0.5,
+    )
+    assert call_by_name(lambda step, x, clip, verbose=False: (x, step, clip, verbose), given) == (1, 2, False, False)
+    assert call_by_name(lambda x, **others: (x, sorted(others)), given) == (1, ["clip", "step", "weight"])
+    assert call_by_name(lambda x, step, clip_it=True, w=0.0: (x, step, clip_it, w), given) == (1, 2, False, 0.5)
 
 
 def test_what_an_environment_in_the_checkout_holds_is_not_its_own(tmp_path):
@@ -75,7 +77,7 @@ def test_names_that_numpy_lost_are_put_back_where_the_checkout_mentions_them(tmp
     monkeypatch.setitem(vars(np), "PINF", None)  # so that it is gone again afterwards
     monkeypatch.delitem(vars(np), "PINF")
     write(tmp_path, {".venv/a.py": "np.NINF", "src/b.py": "worst = -np.PINF"})
-    assert bridge_numpy(tmp_path) == ("bridged: NumPy no longer has PINF: put back",)
+    assert restore_numpy_names(tmp_path) == ("bridged: NumPy no longer has PINF: put back",)
     assert getattr(np, "PINF") == np.inf  # noqa: B009 - a name that NumPy does not have
     assert not hasattr(np, "NINF")
 
@@ -92,20 +94,20 @@ def test_settings_that_a_runner_asks_for_with_a_default_are_absent_and_others_ar
 @pytest.mark.parametrize("name", ["mean_x", "offline_x_mean", "meanX", "x_mu", "avg_x"])
 def test_statistics_are_found_by_what_their_names_say(name):
     runner = SimpleNamespace(**{name: torch.ones(2)}, std_x=torch.ones(2), max_x=torch.ones(2), y_mean=torch.zeros(()))
-    assert torch.equal(statistic(None, runner, "mean", "x"), torch.ones(2))
-    put_statistic(None, runner, "mean", "x", torch.full((2,), 3.0))
+    assert torch.equal(find_statistic(None, runner, "mean", "x"), torch.ones(2))
+    set_statistic(None, runner, "mean", "x", torch.full((2,), 3.0))
     assert torch.equal(getattr(runner, name), torch.full((2,), 3.0))
     assert torch.equal(runner.std_x, torch.ones(2))
 
 
 def test_statistics_under_two_names_must_be_equal_unless_one_says_it_best():
     side, runner = SimpleNamespace(name="root:x"), SimpleNamespace(mean_x=np.ones(2), mean_offline_x=np.ones(2))
-    assert torch.equal(statistic(side, runner, "mean", "x"), torch.ones(2, dtype=torch.float64))
+    assert torch.equal(find_statistic(side, runner, "mean", "x"), torch.ones(2, dtype=torch.float64))
     runner.mean_x = np.zeros(2)
-    assert torch.equal(statistic(side, runner, "mean", "x"), torch.zeros(2, dtype=torch.float64))
+    assert torch.equal(find_statistic(side, runner, "mean", "x"), torch.zeros(2, dtype=torch.float64))
     runner.mu_x = np.ones(2)
     with pytest.raises(MissingComponent, match="mean_x, mu_x"):
-        statistic(side, runner, "mean", "x")
+        find_statistic(side, runner, "mean", "x")
 
 
 def test_conditions_are_columns_where_the_network_takes_no_others():
@@ -136,7 +138,7 @@ def test_settings_that_no_published_configuration_has_are_told():
         own = 3
         _hidden_size = 3
 
-    assert other_settings(Config) == [
+    assert differing_settings(Config) == [
         "setting: Config.BATCH_SIZE is 256, training.batch_size of ROOT's configurations 64",
         "setting: Config.use_ema is False, model.EMA.use_ema of ROOT's configurations True",
     ]
@@ -149,9 +151,9 @@ class _Checkout(GgfmCheckout):
         self._modules = modules
         super().__init__("ggfm:here", Path("/"), ())
 
-    def found(self, module: str, name: str) -> Any:
+    def find(self, module: str, name: str) -> Any:
         if name not in self._modules:
-            return super().found(module, name)
+            return super().find(module, name)
         return self._modules[name]
 
 

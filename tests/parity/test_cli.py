@@ -11,6 +11,7 @@ from parity.cli.main import main
 from tests.parity.faulty import open_faulty_judge
 
 FAST = ["--task", "SyntheticContinuous-v0", "--examples", "2", "--jobs", "0"]
+EMA = '{"decay": 0.9, "decay_from_step": 1, "updates": %s, "seed": %s%s}'
 """In this process: where what a test plants is seen."""
 
 WORKERS = [*FAST[:-1], "2"]
@@ -62,6 +63,11 @@ def test_check_exits_1_on_an_unexpected_difference_and_says_how_to_see_it_again(
         (["check", *FAST, "--case", "{}"], "--case needs exactly one --component"),
         (["check", *FAST, "--component", "pool", "--case", "{"], "--case is no valid JSON"),
         (["check", *FAST, "--component", "ema", "--case", "{}"], "--case of ema must be an object with"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2.5", "0", "")], "updates must be int, got 2.5"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", '"a"', "")], "seed must be int, got 'a'"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", 2**64, "")], "seed must be from 0 to 2**63 - 1"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", "0", ', "updats": 1')], "did you mean updates?"),
+        (["check", *FAST, "--component", "ema", "--case", EMA % ("2", "0", ', "seed": 1')], "holds 'seed' twice"),
         (["check", *FAST, "--on", "colour"], "colour"),
         (["check", *FAST, "--since", "no-such-branch"], "--since 'no-such-branch' names no commit of"),
         (["check", *WORKERS, "--time-limit", "0"], "time limit must be a positive number of seconds, got 0.0"),

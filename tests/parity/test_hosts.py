@@ -20,12 +20,13 @@ from parity.ledger import load
 from parity.loading import load_side
 from parity.process.host import Host, Limits, SideDied, SideTimedOut
 from parity.process.hosted_side import HostedSide
-from parity.root_ggfm.checkouts.layouts import with_layout
 from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.study import STUDY
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.search import Candidate, judge_explained
 from parity.session import open_session
 from parity.side import MissingComponent
+from parity.study import with_layout
 from parity.verdict import Verdict
 from tests.parity.checkouts import GGFM_MODEL, ROOT_EMA, ggfm_checkout, published_ggfm, root_checkout, write
 
@@ -301,7 +302,7 @@ def _wait(condition, seconds=120.0):
 
 def test_a_known_difference_of_a_ggfm_checkout_is_named_and_another_one_is_not(tmp_path):
     component = REGISTRY["predict_x0"]
-    ledger = load(components=REGISTRY)
+    ledger = load(STUDY.ledger, components=REGISTRY)
     params = {**component.examples[0], **ledger["noise_eps"].example}
     reference = load_side("reference_root")
     for folder, planted, names in (("a", "", ("noise_eps",)), ("b", " + 1e-3", ())):
@@ -357,11 +358,11 @@ def test_two_checkouts_are_not_traced_and_the_explanation_says_so(tmp_path):
 
 
 def test_a_folder_alone_is_read_by_the_layout_of_its_files(tmp_path):
-    root, ggfm = root_checkout(tmp_path / "a"), ggfm_checkout(tmp_path / "b")
-    assert with_layout(str(root)) == f"root:{root}"
+    root, ggfm, layouts = root_checkout(tmp_path / "a"), ggfm_checkout(tmp_path / "b"), STUDY.layouts
+    assert with_layout(str(root), layouts) == f"root:{root}"
     (ggfm / "runners/utils.py").unlink()
-    assert with_layout(str(ggfm)) == f"ggfm:{ggfm}"
-    assert with_layout(f"ggfm:{root}") == f"ggfm:{root}"
+    assert with_layout(str(ggfm), layouts) == f"ggfm:{ggfm}"
+    assert with_layout(f"ggfm:{root}", layouts) == f"ggfm:{root}"
 
 
 @pytest.mark.parametrize(

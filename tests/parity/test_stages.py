@@ -8,7 +8,7 @@ import torch
 from parity.cli.main import main
 from parity.comparator import same_bits
 from parity.component import Context
-from parity.execution import run
+from parity.execution import GeneratorState, run
 from parity.loading import load_side
 from parity.results import document
 from parity.root_ggfm.sides.ggfm import GgfmSide
@@ -22,7 +22,7 @@ from parity.root_ggfm.stages.attribution import (
     sentence,
 )
 from parity.root_ggfm.stages.stage_graph import STAGES, stages_that_feed
-from parity.root_ggfm.stages.traced_run import Generators, trace_run
+from parity.root_ggfm.stages.traced_run import trace_run
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.session import open_session
 
@@ -218,11 +218,11 @@ def test_every_stage_is_fed_by_stages_that_exist():
 
 
 def test_generator_states_are_restored_and_told_apart():
-    before = Generators.now()
+    before = GeneratorState.now()
     drawn = torch.rand(2)
-    assert Generators.now().digest != before.digest
+    assert GeneratorState.now().digest != before.digest
     before.restore()
-    assert Generators.now().digest == before.digest
+    assert GeneratorState.now().digest == before.digest
     assert torch.equal(torch.rand(2), drawn)
     before.restore()
 

@@ -1,8 +1,9 @@
-"""Each known difference: pinned, of the stated verdict, of the stated form, and nowhere else."""
+"""Each known difference: pinned, of the stated verdict, of the stated form, alone and together, and nowhere else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,10 +16,15 @@ from parity.ledger import Entry
 from parity.loading import load_side
 from parity.policy import Policy
 from parity.root_ggfm.components import REGISTRY, component
-from parity.search import judge_explained
+from parity.root_ggfm.profiles import switches
+from parity.root_ggfm.stated_differences import CLAIMED, Claimed
+from parity.search import Candidate, explore, judge_explained
 from parity.session import Session
 from parity.side import Side
 from parity.verdict import Verdict
+
+_ALONE, _TOGETHER = 0.1, 0.3
+"""Shares of the session's inputs per component on which a stated form is tried alone and with all others."""
 
 
 class KnownDifference(AssertionError):
@@ -48,7 +54,7 @@ def test_the_switch_alone_gives_the_stated_verdict(difference: Entry, parity_ses
 
 @pytest.fixture(scope="module")
 def aligned_outcomes(parity_session: Session) -> dict[tuple[str, int], Outcome]:
-    """What ggfm without any difference makes of every example of every component."""
+    """The outcome of ggfm without any difference on every example of every component."""
     side = load_side("ggfm", "aligned")
     return {(c.name, k): _run(c, e, side, parity_session) for c in REGISTRY.values() for k, e in enumerate(c.examples)}
 
@@ -71,3 +77,37 @@ def test_the_switch_alone_changes_no_bit_of_any_other_component(
             if not same or before.generators != after.generators or type(before.error) is not type(after.error):
                 seen.append((name, example))
     assert not seen
+
+
+def _agree(component: Component, on: tuple[str, ...], session: Session, share: float) -> None:
+    """Search for an input where ggfm computes another form than stated.
+
+    Inputs that ROOT refuses compute nothing; an empty epoch is the exception, since its form is stated.
+    """
+
+    def relevant(params: Mapping[str, Any]) -> bool:
+        return not component.refused(params) or ("empty_epoch" in on and component.name in ("split", "loader"))
+
+    result = explore(
+        replace(component, refused=lambda params: False),  # noqa: ARG005 - every relevant input has a result
+        Claimed(session.reference, on),
+        Candidate(load_side("ggfm", "aligned", on=on)),
+        session.context,
+        examples=max(1, round(session.examples * share)),
+        search_seed=session.seed,
+        relevant=relevant,
+    )
+    shown = result.unexpected or result.worst
+    assert result.ok, f"{component.name} with {', '.join(on)}: {shown.verdict}. {shown.reason}\n{shown.params}"
+
+
+def test_the_switch_alone_computes_what_the_ledger_states(difference: Entry, parity_session: Session) -> None:
+    stated = [name for name in difference.components if name in CLAIMED]
+    assert stated, f"no component of {difference.name} has its form stated"
+    for name in stated:
+        _agree(REGISTRY[name], (difference.name,), parity_session, _ALONE)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.about(name, "described")) for name in CLAIMED])
+def test_described_computes_all_stated_differences_at_once(name: str, parity_session: Session) -> None:
+    _agree(REGISTRY[name], switches("described"), parity_session, _TOGETHER)

@@ -1,9 +1,7 @@
-"""The list of differences between GGFM and ROOT, checked claim by claim, in English and Chinese."""
+"""The author's list of differences between GGFM and ROOT, checked claim by claim, in English and Chinese."""
 
-from parity.root_ggfm.claims.bench import Bench
-from parity.root_ggfm.claims.check import check_list, exit_code
-from parity.root_ggfm.claims.view import view
-from parity.root_ggfm.claims.words import LANGUAGES
-from parity.root_ggfm.claims.write import write_list
+from parity.root_ggfm.claims.claims import check_claims, exit_code
+from parity.root_ggfm.claims.measurements import Measurements
+from parity.root_ggfm.claims.render import write_claims
 
-__all__ = ["LANGUAGES", "Bench", "check_list", "exit_code", "view", "write_list"]
+__all__ = ["Measurements", "check_claims", "exit_code", "write_claims"]

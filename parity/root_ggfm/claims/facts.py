@@ -1,16 +1,19 @@
-"""What a measurement says about a claim, in both languages, and the standing that follows from it."""
+"""Facts: measured statements on a claim, and the standing that follows from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from parity.root_ggfm.claims.i18n import say
 
 __all__ = ["Fact", "Role", "Standing", "claims", "limits", "notes", "standing", "unmeasured"]
 
 
 class Standing(StrEnum):
-    """What the evidence makes of a claim."""
+    """How a claim stands after its measurements."""
 
     CONFIRMED = "confirmed"
     REFINED = "refined"
@@ -19,7 +22,7 @@ class Standing(StrEnum):
 
 
 class Role(StrEnum):
-    """What a fact does: decide the claim, limit it, add to it, or say why it could not be measured."""
+    """The part of a fact: decide the claim, limit it, add to it, or say why it could not be measured."""
 
     CLAIM = "claim"
     LIMIT = "limit"
@@ -29,9 +32,9 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Fact:
-    """One measured statement. `en` and `zh` state what was measured, whichever way it came out.
+    """One measured statement. `en` and `zh` state the measurement, whichever way it came out.
 
-    `holds`: for a claim, that the measurement bears it out; for a limit, that it narrows the claim down.
+    `holds`: the measurement bears the claim out, or narrows it down if the fact is a limit.
     `command`: the line that measures it again, where that is more than `parity list` itself.
     """
 
@@ -41,29 +44,35 @@ class Fact:
     zh: str
     command: str = ""
 
-
-def claims(holds: bool, en: str, zh: str, command: str = "") -> Fact:
-    """A fact that decides: where it does not hold, the claim is refuted."""
-    return Fact(Role.CLAIM, bool(holds), en, zh, command)
-
-
-def limits(holds: bool, en: str, zh: str, command: str = "") -> Fact:
-    """A fact that narrows the claim down where it holds: the claim is true as far as it goes, and this goes further."""
-    return Fact(Role.LIMIT, bool(holds), en, zh, command)
+    @classmethod
+    def of(cls, role: Role, holds: bool, text: str, /, *, command: str = "", **values: Any) -> Fact:
+        """Return the fact that says the text of that name, with `values` in it."""
+        said = say(text, **values)
+        return cls(role, bool(holds), said.en, said.zh, command)
 
 
-def notes(en: str, zh: str, command: str = "") -> Fact:
-    """A fact that decides nothing but belongs to the picture."""
-    return Fact(Role.NOTE, True, en, zh, command)
+def claims(holds: bool, text: str, /, **values: Any) -> Fact:
+    """Return a fact that decides: where it does not hold, the claim is refuted."""
+    return Fact.of(Role.CLAIM, holds, text, **values)
 
 
-def unmeasured(en: str, zh: str, command: str = "") -> Fact:
-    """Why the claim was not measured; `command`: what would have to be run first."""
-    return Fact(Role.UNMEASURED, False, en, zh, command)
+def limits(holds: bool, text: str, /, **values: Any) -> Fact:
+    """Return a fact that narrows the claim down where it holds: the claim is true as far as it goes."""
+    return Fact.of(Role.LIMIT, holds, text, **values)
+
+
+def notes(text: str, /, **values: Any) -> Fact:
+    """Return a fact that decides nothing but belongs to the picture."""
+    return Fact.of(Role.NOTE, True, text, **values)
+
+
+def unmeasured(text: str, /, **values: Any) -> Fact:
+    """Return the reason why the claim was not measured; `command`: the runs that it would take."""
+    return Fact.of(Role.UNMEASURED, False, text, **values)
 
 
 def standing(facts: Sequence[Fact]) -> Standing:
-    """Refuted if a deciding fact does not hold; else not measured, refined or confirmed, in this order.
+    """Return the standing: refuted if a deciding fact does not hold; else not measured, refined or confirmed, in order.
 
     Raises ValueError for facts that can decide nothing: a claim that no measurement could refute is no finding.
     """

@@ -12,16 +12,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parity.root_ggfm.claims.bench import Bench
-from parity.root_ggfm.claims.check import check_list, exit_code
-from parity.root_ggfm.claims.claims import load
-from parity.root_ggfm.claims.view import view
-from parity.root_ggfm.claims.words import LANGUAGES
-from parity.root_ggfm.claims.write import write_list
+from parity.root_ggfm.claims.claims import check_claims, exit_code, load
+from parity.root_ggfm.claims.i18n import LANGUAGES
+from parity.root_ggfm.claims.measurements import Measurements
+from parity.root_ggfm.claims.render import view, write_claims
 from parity.root_ggfm.runs.comparison import load_results
 from parity.session import open_session
 
-__all__ = ["add_parser", "check_claims"]
+__all__ = ["add_parser", "check"]
 
 
 def add_parser(actions: Any) -> None:
@@ -33,13 +31,13 @@ def add_parser(actions: Any) -> None:
     parser.add_argument("--runs", metavar="DIR", help="whole runs that `parity run --out` wrote: what differences cost")
     parser.add_argument("--task", default="auto", help="task whose designs are used (default TFBind8 if cached)")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
-    parser.set_defaults(run=check_claims)
+    parser.set_defaults(run=check)
 
 
-def check_claims(options: argparse.Namespace) -> int:
-    """Measure, print a table, write the files; 1 if a claim's standing is another than the known one."""
+def check(options: argparse.Namespace) -> int:
+    """Measure, print a table, write the files; return 1 if a claim's standing is another than the known one."""
     session = open_session(task=options.task, threads=options.threads)
-    bench = Bench(
+    measure = Measurements(
         session.context,
         runs=load_results(Path(options.runs)) if options.runs else (),
         runs_folder=options.runs or "",
@@ -47,27 +45,23 @@ def check_claims(options: argparse.Namespace) -> int:
     )
     whole = load()
     total = len(options.claim) or len(whole.claims) + len(whole.unlisted)
+    versions = session.header()[-1].removeprefix("versions: ")
     try:
         with tqdm(total=total, unit="claim", disable=None, leave=False) as bar:
-            document = check_list(
-                bench,
-                versions=session.header()[-1].removeprefix("versions: "),
-                only=options.claim,
-                tell=lambda name: _step(bar, name),
-            )
+
+            def tell(name: str) -> None:
+                bar.set_postfix_str(name, refresh=False)
+                bar.update()
+
+            document = check_claims(measure, versions=versions, only=options.claim, tell=tell)
     except KeyboardInterrupt:
         print("parity list: stopped before every claim was checked; nothing is written", file=sys.stderr)
         return 130
     _print(view(document, options.lang), evidence=bool(options.claim))
     if options.out:
-        for path in write_list(document, Path(options.out)):
+        for path in write_claims(document, Path(options.out)):
             print(path)
     return exit_code(document)
-
-
-def _step(bar: tqdm[Any], name: str) -> None:
-    bar.set_postfix_str(name, refresh=False)
-    bar.update()
 
 
 def _print(shown: Mapping[str, Any], *, evidence: bool) -> None:
@@ -77,7 +71,7 @@ def _print(shown: Mapping[str, Any], *, evidence: bool) -> None:
         for claim in section["claims"]:
             print(f"  {claim['id']:5} {_padded(claim['badge'], 13)} {claim['text']}")
             for fact in claim["facts"] if evidence else ():
-                print(f"        {fact['symbol']} {fact['text']}")
+                print(f"        {fact['mark']} {fact['text']}")
             for command in claim["commands"] if evidence else ():
                 print(indent(command, " " * 8))
             for notice in claim["notices"]:
@@ -92,6 +86,6 @@ def _print(shown: Mapping[str, Any], *, evidence: bool) -> None:
 
 
 def _padded(text: str, width: int) -> str:
-    """Filled up to `width` columns of a terminal, in which a Chinese character takes two."""
+    """Fill up to `width` columns of a terminal, in which a Chinese character takes two."""
     columns = sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
     return text + " " * (width - columns)

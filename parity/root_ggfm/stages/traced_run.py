@@ -6,9 +6,9 @@ own run with the chain of its components, so that nothing of a run is left out.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from parity.comparator import same_bits
 from parity.draws import Draw
-from parity.execution import Outcome, cast, run
+from parity.execution import GeneratorState, Outcome, cast, generators_kept, run, seed_generators
 from parity.policy import EPS32
 from parity.root_ggfm.components import component
 from parity.root_ggfm.contract import Bridge, Pairs
@@ -27,7 +27,7 @@ from parity.root_ggfm.stages.stage_graph import STAGES
 from parity.root_ggfm.tasks.task import Task, constants
 from parity.side import Side, Tree
 
-__all__ = ["Call", "Generators", "Replay", "TracedRun", "comparable_calls", "repeat", "same_inputs", "trace_run"]
+__all__ = ["Call", "Replay", "TracedRun", "comparable_calls", "repeat", "same_inputs", "trace_run"]
 
 Replay = Callable[[str, str], Sequence[Draw]]
 """The draws to replay in the call of a stage, by its label."""
@@ -40,60 +40,13 @@ _FITTED_ON_PART = "TFBind8-Exact-v0"
 
 
 @dataclass(frozen=True)
-class Generators:
-    """State of torch's (on the CPU and on every GPU in use), NumPy's and Python's global generators.
-
-    A part of every stage's input.
-    """
-
-    torch_cpu: Tensor
-    numpy: dict[str, Any]
-    python: tuple[Any, ...]
-    torch_cuda: tuple[Tensor, ...] = ()
-
-    @classmethod
-    def now(cls) -> Generators:
-        """Return their present state."""
-        # Asking an uninitialised CUDA for its state would initialise it.
-        in_use = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        cuda = tuple(torch.cuda.get_rng_state_all()) if in_use else ()
-        return cls(torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate(), cuda)
-
-    def restore(self) -> None:
-        """Put the global generators into this state."""
-        torch.set_rng_state(self.torch_cpu)
-        if self.torch_cuda:
-            torch.cuda.set_rng_state_all(list(self.torch_cuda))
-        np.random.set_state(self.numpy)
-        random.setstate(self.python)
-
-    @property
-    def digest(self) -> str:
-        """A text that identifies the state."""
-        found = hashlib.sha256(self.torch_cpu.numpy().tobytes())
-        for state in self.torch_cuda:
-            found.update(state.cpu().numpy().tobytes())
-        inner = self.numpy["state"]
-        found.update(inner["key"].tobytes() + repr((inner["pos"], self.numpy["has_gauss"])).encode())
-        found.update(repr(self.python).encode())
-        return found.hexdigest()
-
-
-def _seed_all(seed: int) -> None:
-    """Seed the global generators as a run does at its start."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-@dataclass(frozen=True)
 class Call:
     """One call of a stage: its inputs, the state of the generators included, and its outcome."""
 
     stage: str
     label: str
     inputs: Mapping[str, Any]
-    generators: Generators
+    generators: GeneratorState
     outcome: Outcome
 
     @property
@@ -150,7 +103,7 @@ def trace_run(
     traced = TracedRun()
 
     def perform(stage: str, label: str, **inputs: Any) -> Tree:
-        before = Generators.now()
+        before = GeneratorState.now()
         after = before
 
         def call(**arguments: Any) -> Tree:
@@ -159,7 +112,7 @@ def trace_run(
             try:
                 return component(STAGES[stage].component).bind(side)(**arguments)
             finally:
-                after = Generators.now()
+                after = GeneratorState.now()
 
         outcome = run(
             call,
@@ -180,13 +133,8 @@ def trace_run(
         traced.calls[stage, label] = made
         return outcome.tree
 
-    caller = Generators.now()
-    try:
+    with generators_kept(), contextlib.suppress(_Stopped):
         traced.result = _Pipeline(perform, given["config"], given["task"], int(given["seed"])).whole()
-    except _Stopped:
-        pass
-    finally:
-        caller.restore()
     return traced
 
 
@@ -206,7 +154,7 @@ def repeat(stage: str, calls: Sequence[Call]) -> tuple[Callable[[Side], Callable
             for call, inputs in zip(calls, calls_inputs, strict=True):
                 call.generators.restore()
                 tree |= _labelled(call.label, STAGES[stage].read(method(**inputs)))
-                states += Generators.now().digest
+                states += GeneratorState.now().digest
             folded = hashlib.sha256(states.encode()).digest()
             torch.default_generator.manual_seed(int.from_bytes(folded[:7], "big"))
             return tree
@@ -271,7 +219,7 @@ class _Pipeline:
 
     def whole(self) -> Tree:
         """Lead a side through the run and return what `Side.training` would have returned."""
-        _seed_all(self.seed)
+        seed_generators(self.seed)
         self.weights.append(_group(self.perform("initial_weights", "training", bridge=self.bridge), "state"))
         self.perform("encoding", "", task=self.task)
         data = self._offline_data("training")
@@ -387,7 +335,7 @@ class _Pipeline:
     def _test(self) -> Tree:
         testing, limits = self.config["testing"], constants(self.config["task"]["name"])
         weights = self._evaluation_weights()
-        _seed_all(self.seed)
+        seed_generators(self.seed)
         self.perform("initial_weights", "test", bridge=self.bridge)
         data = self._offline_data("test")
         low = self.perform(

@@ -140,7 +140,7 @@ def step_losses(side: Side, steps: Iterable[int], seed: int, device: torch.devic
         for end in ("high", "low")
         for name, size in (("x", (_LOSSES.dim,)), ("y", ()))
     }
-    given = {name: value.to(device) for name, value in batch.items()}
+    given: dict[str, Any] = {name: value.to(device) for name, value in batch.items()}
     given["state"] = {name: value.to(device) for name, value in state.items()}
 
     def take() -> Tree:

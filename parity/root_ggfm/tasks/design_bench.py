@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from parity.execution import generators_kept
 from parity.root_ggfm.tasks import tfbind8
 from parity.root_ggfm.tasks.task import ArrayTask, NotDiscrete, Task, refuse_non_finite
 from parity.root_ggfm.tasks.tfbind8 import DataUnavailable, cache_folder, npy_bytes, write_data
@@ -158,11 +159,10 @@ def write_design_bench_files(folder: Path, table: tuple[NDArray[Any], NDArray[An
 
 
 def _make(name: str, folder: Path, seed: int) -> DesignBenchTask:
-    with _bridged(folder) as (package, bridges):
+    with _bridged(folder) as (package, bridges), generators_kept():
         package.registry.spec(name)  # ValueError for an unknown name
         if "MorganFingerprint" in name and _STAND_IN in bridges:
             raise DataUnavailable(f"{name} needs the SMILES vocabulary, {_own_data_folder() / _VOCABULARY}")
-        before = np.random.get_state()
         np.random.seed(seed)
         try:
             task = package.make(name, dataset_kwargs=DATASET_ARGUMENTS.get(name))
@@ -172,8 +172,6 @@ def _make(name: str, folder: Path, seed: int) -> DesignBenchTask:
             raise DataUnavailable(
                 f"design-bench could not make {name} from {folder}: {type(error).__name__}: {error}"
             ) from error
-        finally:
-            np.random.set_state(before)
         return DesignBenchTask(name, task, bridges)
 
 

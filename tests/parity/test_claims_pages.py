@@ -4,16 +4,17 @@ import copy
 import html
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from parity.cli.main import main
+from parity.report.write import ReportUnavailable
 from parity.root_ggfm.claims.evidence import EVIDENCE
-from parity.root_ggfm.claims.markdown import markdown
-from parity.root_ggfm.claims.view import view
-from parity.root_ggfm.claims.words import LANGUAGES
-from parity.root_ggfm.claims.write import write_list
+from parity.root_ggfm.claims.i18n import LANGUAGES
+from parity.root_ggfm.claims.measurements import Measurements
+from parity.root_ggfm.claims.render import markdown, page, view, write_claims
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = json.loads((DOCS / "list.json").read_text())
@@ -27,7 +28,7 @@ def test_the_pages_in_docs_are_current(language, name):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("list")
-    paths = write_list(DOCUMENT, folder)
+    paths = write_claims(DOCUMENT, folder)
     return {path.name: path.read_text() for path in paths}
 
 
@@ -38,8 +39,8 @@ def test_all_files_are_written(pages):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_page_holds_every_sentence_and_command_and_needs_no_network(pages, language):
-    page = pages[f"list.{language}.html"]
-    text = html.unescape(re.sub(r"</?code>", "`", page))
+    shown_page = pages[f"list.{language}.html"]
+    text = html.unescape(re.sub(r"</?code>", "`", shown_page))
     shown = view(DOCUMENT, language)
     for claim in (claim for section in shown["sections"] for claim in section["claims"]):
         for expected in [claim["text"], *(fact["text"] for fact in claim["facts"]), *claim["commands"]]:
@@ -48,8 +49,8 @@ def test_a_page_holds_every_sentence_and_command_and_needs_no_network(pages, lan
     for item in shown["unlisted"]:
         for expected in [item["root"], item["cause"], *item["facts"], *item["commands"]]:
             assert expected in text
-    assert not re.search(r"(src|href)=\"(https?:)?//", page)
-    assert "<script" not in page
+    assert not re.search(r"(src|href)=\"(https?:)?//", shown_page)
+    assert "<script" not in shown_page
 
 
 def test_the_chinese_page_has_no_english_sentence_and_the_english_one_only_quotes_chinese(pages):
@@ -68,13 +69,20 @@ def test_a_changed_standing_and_a_failure_are_shown_on_the_page():
     document = copy.deepcopy(DOCUMENT)
     document["claims"][0] |= {"standing": "refuted"}
     document["claims"][1] |= {"standing": None, "facts": [], "error": "RuntimeError: <no>"}
-    from parity.root_ggfm.claims.page import list_page
-
-    page = list_page(view(document, "en"))
-    assert "The standing is not the expected one (confirmed)." in page
-    assert "Could not be measured: RuntimeError: &lt;no&gt;" in page
-    assert "1 failed" in page
+    english = page(document, "en")
+    assert "The standing is not the expected one (confirmed)." in english
+    assert "Could not be measured: RuntimeError: &lt;no&gt;" in english
+    assert "1 failed" in english
     assert "结论与预期（证实）不同。" in markdown(document, "zh")
+
+
+def test_without_the_extra_all_but_the_pages_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(
+        ReportUnavailable, match=r"the pages need jinja2: .*; list\.json, list\.en\.md, list\.zh\.md are"
+    ):
+        write_claims(DOCUMENT, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.en.md", "list.json", "list.zh.md"]
 
 
 def test_an_unknown_language_is_refused():
@@ -116,15 +124,13 @@ def test_a_wrong_option_exits_2_and_says_which(capsys, arguments, message):
 
 
 def test_a_changed_standing_exits_1(capsys, monkeypatch):
-    from parity.root_ggfm.claims.bench import Bench
-
-    monkeypatch.setattr(Bench, "config", lambda self, path: {"TFBind8-Exact-v0": 0.2})
+    monkeypatch.setattr(Measurements, "config", lambda self, path: {"TFBind8-Exact-v0": 0.2})
     assert main(["list", "--claim", "3.2", *SYNTHETIC]) == 1
     assert "The standing is not the expected one (refined)." in capsys.readouterr().err
 
 
 def test_an_interrupt_writes_nothing_and_exits_130(capsys, monkeypatch, tmp_path):
-    def stopped(bench):
+    def stopped(measure):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(EVIDENCE, "val_frac", stopped)

@@ -3,8 +3,8 @@
 import pytest
 
 from parity.component import Context
-from parity.root_ggfm.claims.bench import Bench
-from parity.root_ggfm.claims.check import check_list, exit_code
+from parity.root_ggfm.claims.claims import check_claims, exit_code
+from parity.root_ggfm.claims.measurements import Measurements
 from parity.root_ggfm.profiles import switches
 from parity.root_ggfm.tasks.synthetic import synthetic_continuous
 from tests.parity.test_runs_comparison import many, result
@@ -15,8 +15,8 @@ DESCRIBED = sorted(switches("described"))
 @pytest.fixture
 def standings():
     def measured(results, *only):
-        bench = Bench(Context(synthetic_continuous()), runs=results, runs_folder="runs")
-        document = check_list(bench, only=only)
+        measure = Measurements(Context(synthetic_continuous()), runs=results, runs_folder="runs")
+        document = check_claims(measure, only=only)
         assert exit_code(document) == 0
         return {claim["id"]: (claim["standing"], claim["facts"]) for claim in document["claims"]}
 
