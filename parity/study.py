@@ -77,7 +77,7 @@ class Section:
     key: str
     title: str
     label: str = ""
-    make: Callable[[Any, Rows], Any] | None = None
+    make: Callable[[Any, Rows], Any] = lambda session, rows: None  # noqa: ARG005 - it is read
     applies: Callable[[Any, Rows], bool] = lambda session, rows: True  # noqa: ARG005 - in every report
     read: Callable[[Path], Any] | None = None
     help: str = ""

@@ -5,228 +5,136 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import GenericAlias, NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Struct
+from msgspec import Meta, defstruct
 
 from parity.results import FORMAT
 from parity.study import Section
 from parity.verdict import Verdict
 from parity.version import __version__
 
-__all__ = ["PARTS", "Executed", "Finite", "Number", "Plot", "Sources", "UnreadableReport", "complete", "read_report"]
-
-Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
-"""Numbers that a picture can show."""
-
-Number = Finite | Literal["inf", "-inf", "nan"]
-"""Numbers that JSON lacks are written as text."""
-
-Part = Literal["called", "inner", "making"]
-PARTS: tuple[str, ...] = get_args(Part)
-"""The part of a function in a component, the most telling first."""
+__all__ = [
+    "NUMBER", "PARTS", "PLOT", "SOURCES", "WRITTEN_NUMBER", "UnreadableReport", "by_name", "complete", "form",
+    "many", "read_report",
+]  # fmt: skip
 
 
 class UnreadableReport(ValueError):
     """A file that holds no report, or only a part of one. The message names the file and what is wrong with it."""
 
 
-class _Site(Struct):
-    file: str
-    line: int
-    function: str
-    text: str
-    why: str = "look here"
+def form(title: str, /, **fields: Any) -> Any:
+    """Return the form of an object: each field's type. A field that may be null may also be absent."""
+    defined = [(n, kind, None) if NoneType in get_args(kind) else (n, kind) for n, kind in fields.items()]
+    return defstruct(title, defined, kw_only=True)
 
 
-class _Event(Struct):
-    index: int
-    what: str
-    operation: str
-    kind: str
-    shape: list[int]
-    dtype: str
-    digest: str
-    seed: int | None = None
-    site: _Site | None = None
+def many(entry: Any) -> Any:
+    """Return the form of a list of entries of one form."""
+    return GenericAlias(list, (entry,))
 
 
-class _DrawRow(Struct):
-    mark: str
-    reference: _Event | None = None
-    candidate: _Event | None = None
+def by_name(entry: Any) -> Any:
+    """Return the form of a mapping from names to entries of one form."""
+    return GenericAlias(dict, (str, entry))
 
 
-class _Draws(Struct):
-    sentence: str
-    rows: list[_DrawRow]
-    omitted: int | None = None
+NUMBER: Any = Annotated[float, Meta(ge=-1e300, le=1e300)]
+"""Numbers that a picture can show."""
 
+WRITTEN_NUMBER: Any = NUMBER | Literal["inf", "-inf", "nan"]
+"""Numbers that JSON lacks are written as text."""
 
-class _Point(Struct):
-    operation: str
-    site: _Site
-    source: list[tuple[int, str]]
-    chain: list[_Site]
-    result: str
-    other: str
-    made_at: _Site | None = None
+PARTS = ("called", "inner", "making")
+"""The part of a function in a component, the most telling first."""
 
+_TEXTS, _NUMBERS = list[str], many(NUMBER | None)
 
-class _Operations(Struct):
-    sentence: str
-    reference: _Point | None = None
-    candidate: _Point | None = None
-    input: dict[str, Any] | None = None
-    alone: str | None = None
+_SITE = form("Site", file=str, line=int, function=str, text=str, why=str | None)
+_EVENT = form(
+    "Event", index=int, what=str, operation=str, kind=str, shape=list[int], dtype=str, digest=str, seed=int | None,
+    site=_SITE | None,
+)  # fmt: skip
+_DRAWS = form(
+    "Draws", sentence=str, omitted=int | None,
+    rows=many(form("Row", mark=str, reference=_EVENT | None, candidate=_EVENT | None)),
+)  # fmt: skip
+_POINT = form(
+    "Point", operation=str, site=_SITE, source=list[tuple[int, str]], chain=many(_SITE), result=str, other=str,
+    made_at=_SITE | None,
+)  # fmt: skip
+_OPERATIONS = form(
+    "Operations", sentence=str, reference=_POINT | None, candidate=_POINT | None, input=dict[str, Any] | None,
+    alone=str | None,
+)  # fmt: skip
+_EXPLANATION = form(
+    "Explanation", sentence=str, look_at=_SITE | None, draws=_DRAWS | None, operations=_OPERATIONS | None
+)
+_MEASURES = ("scale", "error32", "relative32", "ulps32", "reference_error32", "error64", "relative64", "ulps64", "used")
+_ERROR = form("Error", name=str, verdict=str, **dict.fromkeys(_MEASURES, WRITTEN_NUMBER))
+_JUDGEMENT = form(
+    "Judgement", reason=str, params=dict[str, Any], draws_reference=str, draws_candidate=str, notes=_TEXTS
+)
+_STALE = form("Stale", difference=str, reason=str, edit=str, reproduce=str)
 
+_NAMED = form("Named", component=str, profile=str, verdict=str)
+_RESULT: Mapping[str, tuple[Any, Any]] = {
+    "title": (str, ""),
+    "formula": (str, ""),
+    "candidate": (str, ""),
+    "ok": (bool, False),
+    "known": (_TEXTS, []),
+    "counts": (dict[str, int], {}),
+    "seconds": (NUMBER, 0.0),
+    "used": (many(WRITTEN_NUMBER), []),
+    "reproduce": (str, ""),
+    "judgement": (
+        _JUDGEMENT,
+        {"reason": "why is not in the file", "params": {}, "draws_reference": "", "draws_candidate": "", "notes": []},
+    ),
+    "errors": (many(_ERROR), []),
+}
+"""The form of each entry of a result besides its names, and the value that is shown where it has none of this form."""
+_OPTIONAL: Mapping[str, tuple[Any, Any]] = {
+    "stale": (many(_STALE), []),
+    "explanation": (_EXPLANATION, None),
+    "finished": (bool, True),
+    "output": (str, ""),
+}
+"""Entries that a result may lack."""
 
-class _Explanation(Struct):
-    sentence: str
-    look_at: _Site | None = None
-    draws: _Draws | None = None
-    operations: _Operations | None = None
+_SERIES = form(
+    "Series", label=str, role=str, mark=str, x=_NUMBERS, y=_NUMBERS, low=_NUMBERS | None, high=_NUMBERS | None
+)
+_SCALE: Any = Literal["linear", "log"]
+_PANEL = form(
+    "Panel", title=str, x=str, y=str, series=many(_SERIES), scales=many(_SCALE), across=list[tuple[float, str]],
+    ticks=_TEXTS, descending=bool, top=NUMBER | None,
+)  # fmt: skip
+PLOT = form(
+    "Plot", kind=str, component=str, profile=str, title=str, caption=str, panels=many(_PANEL), missing=str | None
+)
+"""The form of what `parity.report.plot.plot` makes."""
 
+_FUNCTION = form("Function", file=str, function=str, line=int, text=_TEXTS)
+_RAN = many(form("Ran", key=str, ran=list[int], part=Literal[PARTS] | None))
+_EXECUTED = form("Executed", component=str, profile=str, reference=_RAN, candidate=_RAN)
+SOURCES = form("Sources", functions=by_name(_FUNCTION), executed=many(_EXECUTED))
 
-class _Error(Struct):
-    name: str
-    scale: Number
-    error32: Number
-    reference_error32: Number
-    error64: Number
-    used: Number
-    verdict: str = ""
-
-
-class _Judgement(Struct):
-    reason: str = "why is not in the file"
-    params: dict[str, Any] = {}
-    draws_reference: str = ""
-    draws_candidate: str = ""
-    notes: list[str] = []
-
-
-class _Stale(Struct):
-    difference: str
-    reason: str
-    edit: str
-    reproduce: str
-
-
-class _Named(Struct):
-    component: str
-    profile: str
-    verdict: str
-
-
-class _Result(_Named, kw_only=True):
-    """A component in a profile. Each field has the value that is shown where the file has none of this form."""
-
-    title: str = ""
-    formula: str = ""
-    candidate: str = ""
-    ok: bool = False
-    known: list[str] = []
-    counts: dict[str, int] = {}
-    seconds: Finite = 0.0
-    used: list[Number] = []
-    reproduce: str = ""
-    judgement: _Judgement = msgspec.field(default_factory=_Judgement)
-    errors: list[_Error] = []
-    stale: list[_Stale] | None = None
-    explanation: _Explanation | None = None
-    finished: bool | None = None
-    output: str | None = None
-
-
-_OPTIONAL = ("stale", "explanation", "finished", "output")
-
-
-class _Difference(Struct):
-    name: str
-    section: str
-    component: str
-    verdict: str
-    reference: str
-    candidate: str
-    cause: str
-
-
-class _Series(Struct):
-    label: str
-    role: str
-    mark: str
-    x: list[Finite | None]
-    y: list[Finite | None]
-    low: list[Finite | None] | None = None
-    high: list[Finite | None] | None = None
-
-
-_Scale = Literal["linear", "log"]
-
-
-class _Panel(Struct):
-    title: str
-    x: str
-    y: str
-    series: list[_Series]
-    scales: tuple[_Scale, _Scale]
-    across: list[tuple[Finite, str]]
-    ticks: list[str]
-    descending: bool
-    top: Finite | None = None
-
-
-class Plot(Struct):
-    """A plot as `parity.report.plot.plot` makes it; or the reason why it could not be made, `missing`."""
-
-    kind: str
-    component: str
-    profile: str
-    title: str
-    caption: str
-    panels: list[_Panel]
-    missing: str | None = None
-
-
-class _Function(Struct):
-    file: str
-    function: str
-    line: int
-    text: list[str]
-
-
-class _Ran(Struct):
-    key: str
-    ran: list[int]
-    part: Part | None = None
-
-
-class Executed(Struct):
-    """The functions that each side ran for a component, by their key, with the lines that ran."""
-
-    component: str
-    profile: str
-    reference: list[_Ran]
-    candidate: list[_Ran]
-
-
-class Sources(Struct):
-    """The functions of both sides by a key, and which of them were executed."""
-
-    functions: dict[str, _Function]
-    executed: list[Executed]
-
-
+_DIFFERENCE = form(
+    "Difference", name=str, section=str, component=str, verdict=str, reference=str, candidate=str, cause=str
+)
 _FORMS: Mapping[str, Any] = {
-    "header": list[str],
-    "labels": list[str],
-    "components": list[str],
-    "ledger": list[_Difference],
-    "unfinished": list[str],
-    "plots": list[Plot],
-    "sources": Sources,
+    "header": _TEXTS,
+    "labels": _TEXTS,
+    "components": _TEXTS,
+    "ledger": many(_DIFFERENCE),
+    "unfinished": _TEXTS,
+    "plots": many(PLOT),
+    "sources": SOURCES,
 }
 """The form of the document's entries, those of a study's sections aside."""
 
@@ -265,19 +173,19 @@ def complete(document: Mapping[str, Any], sections: Sequence[Section]) -> dict[s
     notices = _versions(document)
     whole: dict[str, Any] = {**document, "parity": str(document.get("parity", "an unknown version")), "results": []}
     for number, result in enumerate(document["results"], start=1):
-        if _converted(result, _Named) is not None:
+        if _converted(result, _NAMED) is not None:
             whole["results"].append(_whole_result(result, notices))
         else:
             notices.append(f"Result {number} of {len(document['results'])} names no component, profile or verdict.")
-    for name, form in {**_FORMS, **{section.key: section.form for section in sections}}.items():
+    for name, kind in {**_FORMS, **{section.key: section.form for section in sections}}.items():
         given = document.get(name)
-        if get_origin(form) is not list:
-            whole[name] = None if given is None else _converted(given, form)
+        if get_origin(kind) is not list:
+            whole[name] = None if given is None else _converted(given, kind)
             if given is not None and whole[name] is None:
                 notices.append(f"The section `{name}` cannot be read.")
             continue
         entries = given if isinstance(given, list) else []
-        found = [_converted(entry, *get_args(form)) for entry in entries]
+        found = [_converted(entry, *get_args(kind)) for entry in entries]
         whole[name] = [entry for entry in found if entry is not None]
         lost = len(entries) - len(whole[name])
         if lost or (given is not None and not isinstance(given, list)):
@@ -287,11 +195,11 @@ def complete(document: Mapping[str, Any], sections: Sequence[Section]) -> dict[s
     return whole | {"plain_profile": str(document.get("plain_profile", "")), "notices": notices}
 
 
-def _converted(value: Any, form: Any) -> Any:
-    """Return a value as plain values of this form, with null where it may lack an entry; None if it is of another."""
+def _converted(value: Any, kind: Any) -> Any:
+    """Return a value as plain values of this form, null for an absent field; None if it is of another form."""
     try:
-        return msgspec.to_builtins(msgspec.convert(value, form))
-    except (msgspec.ValidationError, OverflowError):
+        return msgspec.to_builtins(msgspec.convert(value, kind))
+    except msgspec.ValidationError:
         return None
 
 
@@ -306,20 +214,15 @@ def _versions(document: Mapping[str, Any]) -> list[str]:
 
 
 def _whole_result(result: Mapping[str, Any], notices: list[str]) -> dict[str, Any]:
-    whole: dict[str, Any] = {}
+    whole = {name: result[name] for name in ("component", "profile", "verdict")}
     lost = []
-    for field in msgspec.structs.fields(_Result):
-        given = result.get(field.name)
-        whole[field.name] = None if given is None else _converted(given, field.type)
-        if whole[field.name] is None:
-            default = field.default_factory() if field.default is NODEFAULT else field.default
-            whole[field.name] = msgspec.to_builtins(default)
-            if given is not None or field.name not in _OPTIONAL:
-                lost.append(field.name)
+    for name, (kind, default) in {**_RESULT, **_OPTIONAL}.items():
+        found = None if result.get(name) is None else _converted(result[name], kind)
+        whole[name] = default if found is None else found
+        if found is None and (name in _RESULT or result.get(name) is not None):
+            lost.append(name)
     if "ok" in lost:
         whole["ok"] = whole["verdict"] in [verdict.value for verdict in Verdict if verdict.agrees]
-    whole["stale"], whole["output"] = whole["stale"] or [], whole["output"] or ""
-    whole["finished"] = whole["finished"] is not False
     if lost:
         notices.append(f"{whole['profile']} {whole['component']}: {', '.join(lost)} absent or of another form.")
     return whole

@@ -10,7 +10,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from parity.policy import EPS32, EPS64
 from parity.report.plot import Plot, panel, plot, series
 from parity.report.read import PARTS
 from parity.study import Section
@@ -94,7 +93,6 @@ def grouped(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             "anchor": anchor(*mine),
             "agrees": result["verdict"] in _AGREEING,
             "plots": plots,
-            "errors": [_measured(row) for row in result["errors"]],
             "case": json.dumps(result["judgement"]["params"]),
             "explain": _explain_line(result),
             "traced": _traced_line(result, document["plain_profile"]),
@@ -130,16 +128,6 @@ def tolerance_plot(document: Mapping[str, Any]) -> Plot | None:
 
 def _tenth(used: float) -> float:
     return 10 ** round(math.log10(min(max(used, _FLOOR), _CEILING)), 1) if used == used else _CEILING
-
-
-def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
-    scale = float(row["scale"])
-    measures = {}
-    for bits, eps in (("32", EPS32), ("64", EPS64)):
-        error = float(row[f"error{bits}"])
-        measures[f"relative{bits}"] = error / scale if scale else 0.0
-        measures[f"ulps{bits}"] = error / scale / eps if scale else 0.0
-    return {"verdict": "", **row, **measures}
 
 
 def _rarity(document: Mapping[str, Any]) -> dict[str, int]:
@@ -266,7 +254,7 @@ def _marks(explanation: Mapping[str, Any] | None, side: str) -> Iterator[tuple[t
     if point:
         yield (point["site"]["file"], point["site"]["line"]), f"{point['operation']} parts here"
         if point["made_at"]:
-            yield (point["made_at"]["file"], point["made_at"]["line"]), point["made_at"]["why"]
+            yield (point["made_at"]["file"], point["made_at"]["line"]), point["made_at"]["why"] or "look here"
 
 
 def _dedented(text: Sequence[str]) -> list[str]:

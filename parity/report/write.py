@@ -11,7 +11,7 @@ from typing import Any
 from parity.atomic_write import write_atomic
 from parity.process.pool import Failure
 from parity.report.evidence import plot_data, source_data
-from parity.report.read import Plot, Sources
+from parity.report.read import PLOT, SOURCES, many
 from parity.results import document
 from parity.session import Session
 from parity.study import Rows, Section
@@ -19,8 +19,8 @@ from parity.study import Rows, Section
 __all__ = ["Made", "ReportUnavailable", "SectionJob", "make_document", "section_jobs", "write_report"]
 
 _EVIDENCE = (
-    Section(key="plots", title="Plots", make=plot_data, form=list[Plot]),
-    Section(key="sources", title="Sources", make=source_data, form=Sources),
+    Section(key="plots", title="Plots", make=plot_data, form=many(PLOT)),
+    Section(key="sources", title="Sources", make=source_data, form=SOURCES),
 )
 """Made as sections are, and shown with the components."""
 
@@ -39,7 +39,8 @@ class SectionJob:
 
     def run(self, session: Session, tell: Callable[[Any], None]) -> Any:  # noqa: ARG002 - as a job of a worker
         """Return the value that the document holds under `key`."""
-        return next(section.make(session, self.rows) for section in _made(session) if section.key == self.key)
+        section = next(section for section in _made(session) if section.key == self.key)
+        return section.make(session, self.rows)
 
 
 @dataclass(frozen=True)
@@ -98,4 +99,4 @@ def write_report(document: Mapping[str, Any], folder: Path, sections: Sequence[S
 
 
 def _made(session: Session) -> list[Section]:
-    return [section for section in (*session.study.sections, *_EVIDENCE) if section.make is not None]
+    return [section for section in (*session.study.sections, *_EVIDENCE) if section.read is None]

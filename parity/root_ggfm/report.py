@@ -9,9 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
-from parity.report.read import Finite, Number, Plot
+from parity.report.read import NUMBER, PLOT, WRITTEN_NUMBER, by_name, form, many
 from parity.root_ggfm.runs.run_spec import PERCENTILES
 from parity.session import Session
 from parity.study import Rows, Section
@@ -21,72 +19,26 @@ __all__ = ["SECTIONS", "runs_section"]
 _TEMPLATES = "parity.root_ggfm"
 
 
-class _Stage(Struct):
-    profile: str
-    stage: str
-    title: str
-    own: str
-    forced: str
-    standing: str
-    reason_own: str
-    reason_forced: str
-    reproduce: str
-    origin: str | None = None
-    known: list[str] | None = None
-    ok: bool = True
-
-
-class _Test(Struct):
-    profile: str
-    component: str
-    difference: str
-    test: str
-    alternative: str
-    closed_form: str
-    statistic: Number
-    p_value: Number
-    threshold: Number
-    false_alarm: Number
-    miss: Number
-    passed: bool
-    sample_size: int
-
-
-class _RunRow(Struct):
-    task: str
-    size: str
-    label: str
-    seeds: list[int]
-    diverged: list[int]
-    train_s: Finite
-    p100_mean: Finite | None = None
-    p100_std: Finite | None = None
-    p80_mean: Finite | None = None
-    p50_mean: Finite | None = None
-
-
-class _Distance(Struct):
-    mean: Finite
-    largest: Finite
-
-
-class _Comparison(Struct):
-    task: str
-    size: str
-    label: str
-    standing: str
-    sentence: str
-    nudges: list[int] | None = None
-    candidate: dict[str, _Distance] | None = None
-    rounding: dict[str, _Distance] | None = None
-    p_values: dict[str, Finite] | None = None
-    intervals: dict[str, tuple[Finite, Finite]] | None = None
-
-
-class _Runs(Struct):
-    rows: list[_RunRow]
-    comparisons: list[_Comparison]
-    plots: list[Plot] = []
+_STAGE = form(
+    "Stage", profile=str, stage=str, title=str, own=str, forced=str, standing=str, reason_own=str, reason_forced=str,
+    reproduce=str, origin=str | None, known=list[str] | None, ok=bool | None,
+)  # fmt: skip
+_TEST = form(
+    "Test", profile=str, component=str, difference=str, test=str, alternative=str, closed_form=str,
+    statistic=WRITTEN_NUMBER, p_value=WRITTEN_NUMBER, threshold=WRITTEN_NUMBER, false_alarm=WRITTEN_NUMBER,
+    miss=WRITTEN_NUMBER, passed=bool, sample_size=int,
+)  # fmt: skip
+_MEANS = dict.fromkeys(("p100_mean", "p100_std", "p80_mean", "p50_mean"), NUMBER | None)
+_ROW = form(
+    "Row", task=str, size=str, label=str, seeds=list[int], diverged=list[int], train_s=NUMBER, **_MEANS
+)  # fmt: skip
+_DISTANCES = by_name(form("Distance", mean=NUMBER, largest=NUMBER))
+_COMPARISON = form(
+    "Comparison", task=str, size=str, label=str, standing=str, sentence=str, nudges=list[int] | None,
+    candidate=_DISTANCES | None, rounding=_DISTANCES | None, p_values=by_name(NUMBER) | None,
+    intervals=by_name(many(NUMBER)) | None,
+)  # fmt: skip
+_RUNS = form("Runs", rows=many(_ROW), comparisons=many(_COMPARISON), plots=many(PLOT))
 
 
 def _whole(session: Session, rows: Rows) -> bool:
@@ -139,10 +91,10 @@ SECTIONS = (
         label="Stages",
         make=_stages,
         applies=_whole,
-        form=list[_Stage],
+        form=many(_STAGE),
         templates=_TEMPLATES,
         wrong=("unexpected stage", "unexpected stages"),
-        count_wrong=lambda stages: sum(not stage["ok"] for stage in stages),
+        count_wrong=lambda stages: sum(stage["ok"] is False for stage in stages),
         unexpected=lambda stages: [
             f"UNEXPECTED {s['profile']} stage {s['stage']}: {s['reason_forced']}" for s in stages if not s["ok"]
         ],
@@ -153,7 +105,7 @@ SECTIONS = (
         label="Distributions",
         make=_distributions,
         applies=lambda session, rows: session.in_tree,  # noqa: ARG005 - whatever was compared
-        form=list[_Test],
+        form=many(_TEST),
         templates=_TEMPLATES,
         wrong=("test of distributions fails", "tests of distributions fail"),
         count_wrong=lambda tests: sum(not test["passed"] for test in tests),
@@ -165,7 +117,7 @@ SECTIONS = (
         label="Whole runs",
         read=_read_runs,
         help="show these whole runs as well: what `parity run --out` wrote",
-        form=_Runs,
+        form=_RUNS,
         templates=_TEMPLATES,
         names={"percentiles": PERCENTILES},
     ),
