@@ -43,7 +43,7 @@ class Comparison:
 
     def summary(self) -> str:
         """Return a few lines: the verdicts by profile, each difference, and what to look at first."""
-        return "\n".join(summary_lines(self.rows))
+        return "\n".join(summary_lines(self.rows, self.session.order))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values: conditions, ledger, results."""

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.change_impact.references import Reference, Sources
-from parity.change_impact.selection import component_files, selection_of
+from parity.change_impact import Reference, Sources, component_files, selection_of
 from parity.process.pool import Failure, Pool, WorkerError
 from parity.root_ggfm.components import REGISTRY
+from parity.study import installed
 from tools.fault_injection.changes import CONTROL, Change, source_folder
 from tools.fault_injection.worker import Diagnose, Judge, open_copy, open_tracer
 
@@ -113,10 +113,12 @@ def impact() -> Impact:
     package = source_folder()
     folder = package.parent
     files = [path.relative_to(folder).as_posix() for path in sorted(package.rglob("*.py"))]
-    touched = selection_of(files, folder).files
+    touched = selection_of(files, folder, installed()).files
     components = {file.removeprefix("ggfm/"): tuple(c for c in REGISTRY if c in touched[file]) for file in files}
     sources = Sources(folder, ("ggfm", "reference_root", "parity"))
-    judging = sources.files_of([Reference("parity.search")]).union(*component_files(sources).values(), files)
+    judging = sources.files_of([Reference("parity.search")]).union(
+        *component_files(sources, installed()).values(), files
+    )
     digest = hashlib.sha256()
     for file in sorted(file for file in judging if not file.startswith(_OTHER_CODE)):
         digest.update(f"{file}\n".encode() + (folder / file).read_bytes())

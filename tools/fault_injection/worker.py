@@ -40,7 +40,7 @@ class Diagnose:
     """
 
     component: str
-    params: Mapping[str, Any] | None
+    params: Mapping[str, Any]
     without: tuple[str, ...] = ()
 
 
