@@ -217,7 +217,7 @@ class Sources:
         return frozenset(files)
 
     def runs_when_imported(self, file: str) -> bool:
-        """Whether importing the file does more than define names: it may then act on code that never names it."""
+        """Return True if importing the file does more than define names: it may then act on code that never names it."""
         module = self._module(_module_name(Path(file)))
         return not all(_only_defines(statement) for statement in _top_level(module.tree.body))
 
@@ -247,7 +247,7 @@ class Sources:
                     yield from self._followed(*known[chain[0]], chain[1:])
 
     def _followed(self, module: str, name: str, attributes: tuple[str, ...]) -> Iterator[Reference]:
-        """What `name` of `module` is, or, if that is a module, what its attribute is."""
+        """Follow `name` of `module`; of a module, follow its attribute."""
         whole = f"{module}.{name}" if name else module
         while attributes and self._exists(whole):
             module, name, attributes = whole, attributes[0], attributes[1:]
