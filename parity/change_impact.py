@@ -217,7 +217,7 @@ class Sources:
         return frozenset(files)
 
     def runs_when_imported(self, file: str) -> bool:
-        """Return True if importing the file does more than define names: it may then act on code that never names it."""
+        """Return True if importing the file does more than define names: it may act on code that never names it."""
         module = self._module(_module_name(Path(file)))
         return not all(_only_defines(statement) for statement in _top_level(module.tree.body))
 

@@ -83,7 +83,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Scope:
-    """Hold the names that a statement's expressions may use: local names, attributes used of each object, the reference's tokens."""
+    """Hold the names that expressions may use: local ones, attributes of each object, the reference's tokens."""
 
     kinds: Mapping[str, str]
     """The type and shape of the object that each local name held."""
