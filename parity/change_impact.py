@@ -30,7 +30,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 
 _FOR_NONE = (
     "tests/", "docs/", "examples/", "benchmarks/", "tools/", ".github/", ".ci/", ".pre-commit", ".gitignore", "LICENSE",
-    "tox.ini", "parity/diagnosis/", "parity/report/",
+    "tox.ini", ".importlinter", "parity/diagnosis/", "parity/report/",
 )  # fmt: skip
 """Beginnings of paths on which no verdict depends: texts, tests, and code that only shows or explains verdicts."""
 

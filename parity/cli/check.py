@@ -13,7 +13,7 @@ from parity.cli.options import POOL, SESSION, add_options, case_of, session_of, 
 from parity.compare import Comparison
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
-from parity.report.sections import Extra
+from parity.report.write import SectionJob
 from parity.session import Session
 from parity.summary import output_lines
 from parity.verdict import Verdict
@@ -89,7 +89,7 @@ def judge_jobs(
     return rows(), True
 
 
-def worked(jobs: Sequence[Job | Extra], options: argparse.Namespace, examples: int) -> Iterator[tuple[int, Any]]:
+def worked(jobs: Sequence[Job | SectionJob], options: argparse.Namespace, examples: int) -> Iterator[tuple[int, Any]]:
     """The index of each job and its result, as they finish in the worker processes that `options` ask for."""
     if options.jobs == 0:
         judge = open_judge(session_options(options))

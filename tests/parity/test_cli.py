@@ -22,7 +22,7 @@ WORKERS = [*FAST[:-1], "2"]
 def documents(monkeypatch):
     """The documents of reports, whose pages are not drawn."""
     written = []
-    monkeypatch.setattr(reporting, "write_report", lambda document, folder, **_: written.append(document))
+    monkeypatch.setattr(reporting, "write_report", lambda document, *_: written.append(document))
     return written
 
 
