@@ -29,9 +29,6 @@ __all__ = ["OwnSide", "declared_in", "load_own", "nearest"]
 _ALSO = {"name", "version", "start_training", "check_config"}
 """What a side may have beside components: its own name and version, and what whole runs drive it through."""
 
-_CALLED_THROUGH = {"training_steps": "start_training"}
-"""Components that are no method of their own name."""
-
 
 class OwnSide:
     """A side made of an object whose methods, or a module whose functions, are named after components.
@@ -63,7 +60,7 @@ class OwnSide:
 
     def offers(self, component: Component) -> bool:
         """Whether it has this component."""
-        return _CALLED_THROUGH.get(component.name, component.name) in self._methods
+        return not self._methods.isdisjoint(component.methods)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._methods:

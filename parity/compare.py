@@ -71,7 +71,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why two sides disagree on one input: `found` as JSON values, the line of the candidate to look at first."""
+    """Explain why two sides disagree on one input; `found` holds it as JSON values."""
 
     found: Mapping[str, Any] = field(repr=False)
 

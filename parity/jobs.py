@@ -10,8 +10,7 @@ from parity.component import Component
 from parity.diagnosis.explain import explain, explain_known, explain_modulo_known
 from parity.ledger import reaching
 from parity.loading import load_side
-from parity.process.pool import Failure
-from parity.process.worker import Handler
+from parity.process.pool import Failure, Handler
 from parity.results import plain_result
 from parity.search import Candidate, ComponentResult, explore
 from parity.session import Session, open_session

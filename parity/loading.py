@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from parity.adapter_file import load_own
-from parity.process.hosted_side import load_hosted
+from parity.process.host import load_hosted
 from parity.recording.side import RecordedSide
 from parity.side import Side
 from parity.study import Study, installed, with_layout

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from parity.change_impact.selection import select
+from parity.change_impact import select
 from parity.cli.options import SESSION, add_options, session_options
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
@@ -70,7 +70,7 @@ def session_of(config: pytest.Config) -> Session:
 def _since(session: Session, revision: str) -> tuple[Session, list[str]]:
     if not session.in_tree:
         raise ValueError("--since knows changes of the packages in this tree; leave it out for other sides")
-    selection = select(revision)
+    selection = select(revision, session.study)
     chosen = tuple(c for c in session.components if c.name in selection.reasons)
     return replace(session, components=chosen), selection.lines([c.name for c in session.components])
 

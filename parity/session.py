@@ -16,8 +16,7 @@ from parity.functions import FunctionSide, component_of
 from parity.ledger import Entry, load
 from parity.loading import load_side
 from parity.policy import Policy
-from parity.process.host import Limits
-from parity.process.hosted_side import HostedSide, limit_hosts
+from parity.process.host import HostedSide, Limits, limit_hosts
 from parity.recording.side import RecordedSide
 from parity.search import EXAMPLES, Candidate
 from parity.side import Side

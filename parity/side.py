@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["Capabilities", "MissingComponent", "Side", "SideLost", "Tree", "capabilities"]
+__all__ = [
+    "Capabilities", "MissingComponent", "Side", "SideDied", "SideLost", "SideTimedOut", "Tree", "capabilities",
+]  # fmt: skip
 
 Tree = dict[str, Any]
 """A named, flat tree of outputs; a slash in a name groups leaves (`grad/main.0.weight`). A leaf is a `torch.Tensor`, a
@@ -19,6 +21,14 @@ class MissingComponent(NotImplementedError):
 
 class SideLost(RuntimeError):
     """The process that holds an implementation's code ended, or was ended. It refuses nothing by that."""
+
+
+class SideDied(SideLost):
+    """The process that held the code ended: it exited, crashed, or was killed."""
+
+
+class SideTimedOut(SideLost):
+    """The code did not answer in time; its process was killed."""
 
 
 class Side(Protocol):

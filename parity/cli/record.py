@@ -11,8 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.cli.options import CONDITIONS, HOST, POOL, add_options, session_options
-from parity.process.pool import Pool, usable_cores
-from parity.process.worker import Handler
+from parity.process.pool import Handler, Pool, usable_cores
 from parity.recording.recording import About, Conditions, Entry, Recording, code_of, source_of, versions
 from parity.recording.side import record_component
 from parity.recording.values import task_digest

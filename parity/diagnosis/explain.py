@@ -20,7 +20,7 @@ from parity.diagnosis.symbols import tree_of
 from parity.execution import execute
 from parity.judge import judge
 from parity.search import Candidate
-from parity.side import Side, SideLost, capabilities
+from parity.side import Side, SideDied, SideTimedOut, capabilities
 from parity.study import installed
 from parity.verdict import Judgement, Verdict
 
@@ -106,15 +106,15 @@ def _in_host(
 ) -> dict[str, Any]:
     """Let a side whose code runs in another process explain it there; traces from two processes are not aligned."""
     said = _capitalised(_verdict(found, None))
-    # The reason names the kind of error; its classes belong to the layer that runs processes.
-    if any(f": {kind.__name__}: " in found.reason for kind in SideLost.__subclasses__()):
+    if any(f": {kind.__name__}: " in found.reason for kind in (SideDied, SideTimedOut)):
         return only(f"{said}. A component that ended its process is not run once more to be traced.")
     elsewhere = [side for side in (reference, candidate) if capabilities(side).code == "elsewhere"]
     hosted, other = elsewhere[0], candidate if elsewhere[0] is reference else reference
     if other.name.partition("[")[0] in installed().implementations:
         made, lost = _attempt(
             "neither draws nor operations could be traced",
-            hosted.explain, component.name, params, other, ctx, is_reference=hosted is reference, seconds=seconds,
+            hosted.explain, f"{__name__}:explain", component.name, params, other, ctx,
+            is_reference=hosted is reference, seconds=seconds,
         )  # fmt: skip
         if made is not None:
             return dict(made)

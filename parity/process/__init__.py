@@ -1,3 +1,3 @@
-"""Code in processes of its own: workers that judge, and hosts that hold code from elsewhere."""
+"""Processes of their own: workers that judge, and hosts that hold code from elsewhere."""
 
 __all__: list[str] = []

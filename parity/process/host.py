@@ -1,11 +1,13 @@
-"""A process that holds one checkout and answers requests, seen from the process that asks."""
+"""A host: a process that holds one checkout and answers requests; both ends of it, and the side that it makes."""
 
 from __future__ import annotations
 
-import contextlib
+import importlib
+import json
 import math
 import os
 import pickle
+import resource
 import select
 import shutil
 import signal
@@ -14,35 +16,39 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
+import warnings
 import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
-from parity.process.wire import SIZE, decode
-from parity.root_ggfm.checkouts.layouts import check_folder
-from parity.side import SideLost
+import torch
 
-__all__ = ["Host", "Limits", "SideDied", "SideTimedOut"]
+from parity.component import Context
+from parity.execution import Outcome, execute, settings_kept
+from parity.process.child import end, keep
+from parity.process.wire import SIZE, decode, encode, from_plain, to_plain
+from parity.side import Capabilities, MissingComponent, Side, SideDied, SideTimedOut
+from parity.study import NoCheckout, find_checkout, installed
+
+__all__ = ["Host", "HostedSide", "Limits", "limit_hosts", "load_hosted", "serve"]
 
 _KEPT = 64 * 1024
 """Bytes of the checkout's output that are kept: the last ones."""
 
 _TO_LOAD = 120.0
-"""Seconds that loading may take at least: importing PyTorch and a checkout takes a few, of a cold disk many."""
+"""Seconds that loading may take at least: importing PyTorch and a checkout takes a few, from a cold disk many."""
+
+_PATIENCE = 8
+"""Times the seconds of computing for a diagnosis that it may take on the clock, besides one call."""
 
 _START = (
-    "import sys; sys.path.append({root!r}); from parity.process.hosted import serve; "
+    "import sys; sys.path.append({root!r}); from parity.process.host import serve; "
     "serve({requests}, {replies}, {memory}, {scratch!r})"
 )
-
-
-class SideDied(SideLost):
-    """The process that held the code ended: it exited, crashed, or was killed."""
-
-
-class SideTimedOut(SideLost):
-    """The code did not answer in time; its process was killed."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,85 @@ class Limits:
             raise ValueError(f"memory-limit must be positive, got {self.memory} bytes")
 
 
-class Host:
-    """A process with its own import path, scratch folder and process group; started by the first request, and again
-    by the first one after it ended.
+_limits = Limits()
 
-    `specifier` is what it loads: `root:PATH` or `ggfm:PATH`; from where this process stands, if relative.
+
+def limit_hosts(limits: Limits) -> None:
+    """Set what a call may take in a host that is loaded from now on."""
+    global _limits
+    _limits = limits
+
+
+def load_hosted(specifier: str) -> HostedSide:
+    """Return the side that `LAYOUT:PATH` names; one host for each in a process, under the limits set last.
+
+    Raises ValueError for a path that is no such checkout, and for one that cannot be imported.
+    """
+    return _hosted(specifier, _limits)
+
+
+@cache
+def _hosted(specifier: str, limits: Limits) -> HostedSide:
+    return HostedSide(Host(specifier, limits))
+
+
+class HostedSide:
+    """The code behind a `Host`. `layout`: of the checkout. `notes`: what its adapter had to adapt, a line each."""
+
+    capabilities = Capabilities("elsewhere", checks_inputs=False)
+    """A checkout validates no input."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.layout = host.specifier.partition(":")[0]
+        loaded = host.start()
+        self.name: str = loaded["name"]
+        self.version: str = loaded["version"]
+        self.notes: tuple[str, ...] = tuple(loaded["notes"])
+
+    def execute(self, component: str, inputs: Mapping[str, Any], **settings: Any) -> Outcome:
+        """Run once, with the settings of `parity.execution.run`; a crash or a hang is the outcome's error."""
+        device = settings.get("device")
+        if device is not None and device.type != "cpu":
+            return Outcome({}, MissingComponent(f"{self.name} runs on the CPU, not on {device}"))
+        try:
+            reply = self.host.request("execute", component, dict(inputs), settings)
+        except (SideDied, SideTimedOut) as error:
+            return Outcome({}, error)
+        if "died" in reply:
+            return Outcome({}, SideDied(f"{self.name} {reply['died']}"))
+        return from_plain(reply)
+
+    def explain(
+        self,
+        explainer: str,
+        component: str,
+        params: Mapping[str, Any],
+        other: Side,
+        ctx: Context,
+        *,
+        is_reference: bool,
+        seconds: float,
+    ) -> dict[str, Any]:
+        """Call `explainer`, the dotted name of `parity.diagnosis.explain.explain`, where the code is.
+
+        `other` is a side of this repository. Raises SideDied and SideTimedOut.
+        """
+        # It runs the code many times over, each time within its own limit, and slower for being traced.
+        limit = self.host.limits.seconds + _PATIENCE * seconds
+        given = (explainer, component, dict(params), other, ctx, is_reference, seconds)
+        reply = self.host.request("explain", *given, seconds=limit)
+        if "died" in reply:
+            raise SideDied(f"{self.name} {reply['died']}")
+        found: dict[str, Any] = json.loads(reply["explanation"])
+        return found
+
+
+class Host:
+    """A process with its own import path and scratch folder. The first request starts it, and again the first one after
+    it has ended.
+
+    `specifier` is the checkout that it loads, `LAYOUT:PATH`; a relative path starts where this process works.
     """
 
     def __init__(self, specifier: str, limits: Limits | None = None) -> None:
@@ -74,12 +154,14 @@ class Host:
         self._loaded: dict[str, Any] = {}
 
     def start(self) -> dict[str, Any]:
-        """What was loaded: `name`, `version`, `notes`. Raises ValueError for what is no usable checkout."""
+        """Return `name`, `version` and `notes` of what was loaded. Raises ValueError if it is no usable checkout."""
         if self._running is None:
-            check_folder(self.specifier)
+            layouts = installed().layouts
+            layout, _ = find_checkout(self.specifier, layouts)
             self._running = _Running(self.limits)
+            message = "load", layouts[layout].loader, self.specifier
             try:
-                reply = self._exchange(("load", self.specifier), max(self.limits.seconds, _TO_LOAD))
+                reply = self._exchange(message, max(self.limits.seconds, _TO_LOAD))
             except (SideDied, SideTimedOut) as error:
                 raise ValueError(f"{error}, while it was loaded") from None
             if "refused" in reply:
@@ -90,7 +172,7 @@ class Host:
         return self._loaded
 
     def request(self, *message: Any, seconds: float | None = None) -> dict[str, Any]:
-        """The reply to a request, within `seconds` where the limit of a call is not meant.
+        """Return the reply to a request, within `seconds` where the limit of a call is not meant.
 
         Raises SideDied and SideTimedOut, after which the next request starts it anew.
         """
@@ -101,7 +183,7 @@ class Host:
         return self._exchange(message, seconds)
 
     def close(self) -> None:
-        """Ends the process and all that it started."""
+        """End the process and all that it has started."""
         if self._running is not None:
             self._running.close()
             self._running = None
@@ -138,7 +220,7 @@ class _Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(theirs_in, theirs_out),
-            start_new_session=True,  # a group of its own: what it starts can be ended with it
+            start_new_session=True,  # Ctrl-C is for the process that asks
         )
         os.close(theirs_in)
         os.close(theirs_out)
@@ -158,11 +240,11 @@ class _Running:
             raise SideTimedOut(f"did not answer within {seconds:g} s") from None
 
     def output(self) -> str:
-        """The last of what it printed."""
+        """Return the last of what it printed."""
         return bytes(self._tail).decode(errors="replace").strip()
 
     def close(self) -> None:
-        """Kill the process group."""
+        """End the process and all that it has started."""
         self._end()
 
     def _write(self, content: bytes, deadline: float) -> None:
@@ -202,7 +284,7 @@ class _Running:
 
 
 def _drain(stream: IO[bytes], tail: bytearray) -> None:
-    """Keeps the last of the output; no method, since a thread that holds its object would keep the process alive."""
+    """Keep the last of the output. No method: a thread that holds its object would keep the process alive."""
     with stream:
         while chunk := os.read(stream.fileno(), _KEPT):
             tail += chunk
@@ -210,9 +292,7 @@ def _drain(stream: IO[bytes], tail: bytearray) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], folder: str, *pipes: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    end(process)
     for pipe in pipes:
         os.close(pipe)
     shutil.rmtree(folder, ignore_errors=True)
@@ -221,3 +301,118 @@ def _end(process: subprocess.Popen[bytes], folder: str, *pipes: int) -> None:
 def _shown(output: str) -> str:
     lines = output.splitlines()[-5:]
     return "; it printed last: " + " | ".join(lines) if lines else ""
+
+
+# The process itself
+
+
+def serve(requests: int, replies: int, memory: int, scratch: str) -> None:
+    """Answer requests from one pipe over the other, in a process made for it, until the asking side closes them.
+
+    Removes the folder `scratch` where its parent has ended without doing so.
+    """
+    parent = os.getppid()
+
+    def parent_gone() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def release() -> None:
+        for pipe in (requests, replies):
+            os.close(pipe)
+
+    torch.set_num_threads(1)
+    installed()  # now, before a checkout can stand in the way of what it imports
+    keep(partial(_answer, requests, replies, memory), parent_gone, release)
+
+
+def _answer(requests: int, replies: int, memory: int) -> None:
+    _limit_memory(memory)
+    for pipe in (requests, replies):
+        os.set_inheritable(pipe, False)
+    side: Any = None
+    with os.fdopen(requests, "rb") as source, os.fdopen(replies, "wb") as target:
+        while header := source.read(SIZE.size):
+            action, *given = pickle.loads(source.read(*SIZE.unpack(header)))
+            if action == "load":
+                side, reply = _load(*given)
+            else:
+                reply = _guarded(partial(_ACTIONS[action], side, *given))
+            content = encode(reply)
+            target.write(SIZE.pack(len(content)) + content)
+            target.flush()
+
+
+def _load(loader: str, specifier: str) -> tuple[Any, dict[str, Any]]:
+    folder = Path.cwd()
+    try:
+        with settings_kept(), warnings.catch_warnings():
+            side = _named(loader)(specifier)
+    except NoCheckout as error:
+        return None, {"refused": str(error)}
+    except BaseException as error:  # noqa: BLE001 - whatever importing it raises, an exit included
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        at = f"{Path(where.filename).name}:{where.lineno}"
+        return None, {"refused": f"{specifier} cannot be loaded: {type(error).__name__}: {error} ({at})"}
+    finally:
+        os.chdir(folder)
+    return side, {"name": side.name, "version": side.version, "notes": list(side.notes)}
+
+
+def _execute(side: Any, component: str, inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    if not hasattr(side, component):
+        absent = MissingComponent(f"{side.name}: the layout of {side.layout} has no {component} to be called by itself")
+        return to_plain(Outcome({}, absent))
+    return to_plain(execute(installed().component(component), side, inputs, **settings))
+
+
+def _explain(
+    side: Any,
+    explainer: str,
+    component: str,
+    params: dict[str, Any],
+    other: Any,
+    ctx: Context,
+    is_reference: bool,
+    seconds: float,
+) -> dict[str, Any]:
+    sides = (side, other) if is_reference else (other, side)
+    found = _named(explainer)(installed().component(component), params, *sides, ctx, seconds=seconds)
+    return {"explanation": json.dumps(found)}
+
+
+_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {"execute": _execute, "explain": _explain}
+
+
+def _named(name: str) -> Callable[..., Any]:
+    """Return the function that `module:function` names."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _guarded(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the reply; an exit of the code is one. Undo what the code has done to the interpreter."""
+    path, environment, folder = list(sys.path), dict(os.environ), Path.cwd()
+    try:
+        return call()
+    except SystemExit as error:
+        return {"died": f"called sys.exit({error.code!r})"}
+    except BaseException as error:  # noqa: BLE001 - the code may raise anything, and must not end the process
+        return {"died": f"raised {type(error).__name__}: {error}"}
+    finally:
+        os.chdir(folder)
+        sys.path[:] = path
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def _limit_memory(memory: int) -> None:
+    used = 0
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        used = int(statm.read_text().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = used + memory
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

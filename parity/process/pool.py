@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import io
 import math
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
+import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from parity.process.worker import Opener, serve
+from parity.process.child import end, keep
 
-__all__ = ["Failure", "Pool", "WorkerError", "usable_cores"]
+__all__ = ["Failure", "Handler", "Opener", "Pool", "WorkerError", "usable_cores"]
+
+Handler = Callable[[Any, Callable[[Any], None]], Any]
+"""`handler(job, tell)` returns the job's result; `tell(value)` says how far it has come."""
+
+Opener = Callable[..., Handler]
+"""Makes the handler, once per process. It is a function of a module: it travels by its name."""
 
 _GRACE = 1.0
 """Seconds between a job's limit, when its stack is written down, and the kill."""
@@ -26,8 +38,8 @@ _GRACE = 1.0
 _OPENING = 300.0
 """Seconds that a process may take to start, imports and data included, on a machine that is busy otherwise."""
 
-_SERVE = f'{Path("process", "worker.py")}", line'
-"""What marks the frame of the code that runs jobs, and of the thread that watches the parent."""
+_SERVE = f'{Path("process", "pool.py")}", line'
+"""Marks the frame of the code that runs jobs."""
 
 _KEPT = 4000
 """Characters kept of what a job printed last."""
@@ -136,7 +148,10 @@ class Pool:
         ours, theirs = self._context.Pipe()
         log = Path(self._folder.name) / f"{self._started}.log"
         process = self._context.Process(
-            target=serve, args=(theirs, self._opener, self._arguments, log), daemon=True, name=f"parity {self._started}"
+            target=_keep_worker,
+            args=(theirs, self._opener, self._arguments, log),
+            daemon=True,
+            name=f"parity {self._started}",
         )
         process.start()
         theirs.close()
@@ -185,8 +200,7 @@ class Pool:
     def _kill(self, worker: _Worker) -> None:
         if worker in self._workers:
             self._workers.remove(worker)
-        worker.process.kill()
-        worker.process.join()
+        end(worker.process)
         worker.connection.close()
 
 
@@ -194,6 +208,51 @@ def usable_cores() -> int:
     """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _keep_worker(connection: Connection, opener: Opener, arguments: tuple[Any, ...], log: Path) -> None:
+    """The process that `Pool` starts."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # multiprocessing has started this process
+    work = partial(_serve, connection, opener, arguments, log)
+    keep(work, parent_gone=partial(wait, [parent.sentinel]), release=connection.close)
+
+
+def _serve(connection: Connection, opener: Opener, arguments: tuple[Any, ...], log: Path) -> None:
+    """Take `(job, time limit)` from the connection until it closes; send what `Pool` reads.
+
+    What is printed goes to `log`, which holds the present job's output only: also the Python stack of a crash, and of
+    a job that is over its time limit (after which the pool kills the process).
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool decides what Ctrl-C means
+    multiprocessing.current_process().daemon = False  # the code may start processes: they are ended with this one
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    for text in (sys.stdout, sys.stderr):
+        if isinstance(text, io.TextIOWrapper):
+            text.reconfigure(line_buffering=True)  # what a process that dies had in its buffer would be lost
+    faulthandler.enable()
+    handler = opener(*arguments)
+    connection.send(("ready", None))
+    while True:
+        try:
+            job, limit = connection.recv()
+        except EOFError:
+            return
+        os.ftruncate(descriptor, 0)
+        faulthandler.dump_traceback_later(limit)
+        try:
+            answer = ("done", handler(job, lambda value: connection.send(("told", value))))
+        except Exception as error:  # noqa: BLE001 - a job that fails is reported, and the next one is taken
+            traceback.print_exc()
+            answer = ("raised", f"{type(error).__name__}: {error}")
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with contextlib.suppress(BrokenPipeError):
+            connection.send(answer)
 
 
 def _death(code: int | None) -> str:

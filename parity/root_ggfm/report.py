@@ -47,27 +47,27 @@ def _whole(session: Session, rows: Rows) -> bool:
 
 
 def _stages(session: Session, rows: Rows) -> list[dict[str, Any]]:  # noqa: ARG001 - as every section
-    from parity.root_ggfm.stages.attribution import stages_of
+    from parity.root_ggfm.stages.attribution import stages_of  # start-up time
 
     return stages_of(session)
 
 
 def _distributions(session: Session, rows: Rows) -> list[dict[str, Any]]:  # noqa: ARG001 - as every section
-    from parity.root_ggfm.statistical_tests import judge_distributions
+    from parity.root_ggfm.statistical_tests import judge_distributions  # start-up time
 
     return judge_distributions(session, components=[component.name for component in session.components])
 
 
 def _settle(rows: Rows, tests: Sequence[Mapping[str, Any]], ledger: Mapping[str, Any]) -> Rows:
-    from parity.root_ggfm.statistical_tests import apply_tests
+    from parity.root_ggfm.statistical_tests import apply_tests  # start-up time
 
     return apply_tests(rows, tests, ledger)
 
 
 def runs_section(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return table, comparisons, plots, and every seed's percentiles; losses stay in the results' own files."""
-    from parity.root_ggfm.runs.comparison import compare, rows
-    from parity.root_ggfm.runs.plots import run_plots
+    from parity.root_ggfm.runs.comparison import compare, rows  # start-up time
+    from parity.root_ggfm.runs.plots import run_plots  # start-up time
 
     kept = ("task", "size", "label", "seed", "nudge", "status", "reason", "scores", "best_offline", "timings")
     return {
@@ -79,7 +79,7 @@ def runs_section(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _read_runs(folder: Path) -> dict[str, Any]:
-    from parity.root_ggfm.runs.comparison import load_results
+    from parity.root_ggfm.runs.comparison import load_results  # start-up time
 
     return runs_section(load_results(folder))
 

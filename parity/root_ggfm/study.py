@@ -84,7 +84,12 @@ STUDY = Study(
     commands=_commands,
     packages=("gpytorch",),
     code=("reference_root", "ggfm"),
-    adapters=("parity/root_ggfm/components/", "parity/root_ggfm/sides/", "parity/root_ggfm/checkouts/"),
+    adapters=(
+        "parity/root_ggfm/components/",
+        "parity/root_ggfm/sides/",
+        "parity/root_ggfm/checkouts/",
+        "parity/root_ggfm/inputs.py",
+    ),
     checks=Path(__file__).with_name("checks"),
     irrelevant=(
         "parity/root_ggfm/published_numbers.py",
