@@ -17,7 +17,7 @@ from parity.version import __version__
 __all__ = ["FORMAT", "document", "plain_result"]
 
 FORMAT = "parity-report/3"
-"""Of the document. `parity.report.read` shows documents of other formats as far as it can."""
+"""The document's format. `parity.report.read` shows documents of other formats as far as it can."""
 
 
 def plain_result(result: ComponentResult, profile: str, component: Component) -> dict[str, Any]:

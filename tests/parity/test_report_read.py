@@ -143,7 +143,7 @@ def test_results_that_name_nothing_and_verdicts_of_another_version_do_not_stop_t
 
 
 def test_numbers_that_json_lacks_are_read_as_numbers(tmp_path):
-    row = result()["errors"][0] | {"error32": "inf", "error64": "nan"}
+    row = result()["errors"][0] | {"error32": "inf", "relative64": "nan"}
     page = write_report(document(result(errors=[row], used=["inf", "nan"])), tmp_path, SECTIONS).read_text()
     assert ">inf<" in page
     assert ">nan<" in page
