@@ -113,8 +113,8 @@ def _errors_plot(session: Session, component: Component, profile: str, params: M
     """Plot each number that float32 returns, relative to the largest of its output; return None where nothing floats,
     all of it is exact, or one side raises.
 
-    Errors are against the reference's float64 result. Numbers that cannot be compared (other names, other shapes, NaN on
-    one side) are counted.
+    Errors are against the reference's float64 result. Numbers that cannot be compared (other names, other shapes, NaN
+    on one side) are counted.
     """
     inputs, seed = component.build(params, session.context), start_seed(params)
     reference, candidate = session.reference, session.candidate_in(profile).side

@@ -47,8 +47,11 @@ def panel(
     descending: bool = False,
     top: float | None = None,
 ) -> Panel:
-    """Return one set of axes. `across`: horizontal lines as (y, label); `ticks`: names at x = 0, 1, ... in place of numbers;
-    `descending`: x runs from high to low; `top`: the upper end of y."""
+    """Return one set of axes.
+
+    `across`: horizontal lines as (y, label); `ticks`: names at x = 0, 1, ... in place of numbers; `descending`: x runs
+    from high to low; `top`: the upper end of y.
+    """
     return {
         "title": title, "x": x, "y": y, "series": list(shown), "scales": list(scales),
         "across": [list(line) for line in across], "ticks": list(ticks), "descending": descending, "top": top,
