@@ -36,9 +36,8 @@ IMPLEMENTED = [p.relative_to(ROOT).as_posix() for d in ("ggfm", "reference_root"
 @pytest.fixture(scope="module")
 def touched_by():
     """The components that a change of each file of both sides touches."""
-    return selection_of(
-        [p.relative_to(ROOT).as_posix() for d in OF_SIDES for p in (ROOT / d).rglob("*.py")], STUDY
-    ).files
+    files = [p.relative_to(ROOT).as_posix() for folder in OF_SIDES for p in (ROOT / folder).rglob("*.py")]
+    return selection_of([*files, IMPLEMENTATIONS], STUDY).files
 
 
 def touched(*files):
