@@ -16,13 +16,14 @@ import pytest
 
 from parity.change_impact.selection import select
 from parity.cli.options import SESSION, add_options, session_options
+from parity.described import open_described
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
 from parity.report import write_report
 from parity.report.sections import collected, extras_for
 from parity.results import document
 from parity.root_ggfm.statistical_tests.apply import apply_tests
-from parity.session import Session, open_session
+from parity.session import Session
 from parity.study import installed
 from parity.summary import summary_lines
 
@@ -59,7 +60,7 @@ def session_of(config: pytest.Config) -> Session:
     if _SESSION not in config.stash:
         since = config.getoption("--since")
         try:
-            session = open_session(**session_options(config.option))
+            session = open_described(session_options(config.option))
             header = session.header()
             if since is not None:
                 session, lines = _since(session, since)
