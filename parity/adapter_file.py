@@ -35,9 +35,6 @@ __all__ = ["OwnSide", "declared_in", "is_adapter_file", "load_own", "nearest"]
 _ALSO = {"name", "version", "start_training", "check_config"}
 """What a side may have beside components: its own name and version, and what whole runs drive it through."""
 
-_CALLED_THROUGH = {"training_steps": "start_training"}
-"""Components that are no method of their own name."""
-
 _JUDGING = (comparator, draws, execution, judge, policy, search, verdict)
 _USED = (builtins, math, np, torch, torch.Tensor, torch._C.TensorBase)
 """Where the modules that judge find the functions that they call, besides their own."""
@@ -84,7 +81,7 @@ class OwnSide:
 
     def offers(self, component: Component) -> bool:
         """Return True if it has this component."""
-        return _CALLED_THROUGH.get(component.name, component.name) in self._methods
+        return not self._methods.isdisjoint(component.methods)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._methods:

@@ -36,8 +36,8 @@ class Context:
 def start_seed(params: Params) -> int:
     """Return the seed of the global generators before a call on the input that `params` describe.
 
-    Another number than the seed that the call itself may be given: a side that does not seed where it should would
-    otherwise find the generators as if it had.
+    It is another number than the seed that the call itself may be given: a side that does not seed where it should
+    would otherwise find the generators as if it had.
     """
     return int(params.get("seed", 0)) + 1_000_003
 
@@ -52,14 +52,14 @@ def _no_flips(params: Params, runs: Runs) -> str | None:  # noqa: ARG001 - no ch
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """One declaration from which checks, reports, golden numbers and checkouts from a path all run.
+    """Declare a component once, for checks, reports, recordings and checkouts alike.
 
     `strategy` draws `params`; `build` turns them into the keyword arguments of the side's method of the same name, in
-    float32; `policy` says how outputs are judged. `refused(params)`: ROOT refuses this input, and agreement is that
-    both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or None.
-    `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of drawn inputs;
-    0 draws none.
-    `call`: how a side is called, where that is more than its method of the component's name.
+    float32; `policy` says how outputs are judged. `refused(params)`: the reference refuses this input, and agreement is
+    that both do. `flips(params, runs)`: explains a discrete choice that flipped within rounding of its boundary, or
+    None. `examples` are always judged, before anything that is drawn. `cost`: the share of the usual number of drawn
+    inputs; 0 draws none.
+    `instead`: by the name of another method, how the component is made from it, for sides without one of its own name.
     """
 
     name: str
@@ -73,20 +73,26 @@ class Component:
     examples: Sequence[dict[str, Any]] = ()
     cost: float = 1.0
     on_task: bool = False
-    call: Callable[[Side], Callable[..., Tree]] | None = None
+    instead: Mapping[str, Callable[[Callable[..., Any]], Callable[..., Tree]]] = field(default_factory=dict)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods of a side, any one of which is enough to call the component."""
+        return (self.name, *self.instead)
 
     def bind(self, side: Side) -> Callable[..., Tree]:
-        """The side's method for this component; where it has none, one that raises MissingComponent."""
-        if self.call is not None:
-            return self.call(side)
-        method: Callable[..., Tree] | None = getattr(side, self.name, None)
+        """Return the side's method for this component; where it has none, one that raises MissingComponent."""
+        for name in self.methods:
+            method: Callable[..., Any] | None = getattr(side, name, None)
+            if method is not None:
+                return self.instead[name](method) if name in self.instead else method
 
         def missing(**inputs: Any) -> Tree:  # noqa: ARG001 - whatever the inputs
-            raise MissingComponent(f"{side.name} has no {self.name}")
+            raise MissingComponent(f"{side.name} has no {self.methods[-1]}")
 
-        return method or missing
+        return missing
 
 
 def gaussian(generator: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
-    """Standard normal float32 values times `scale`, from a generator of the input's own."""
+    """Return standard normal float32 values times `scale`, from a generator of the input's own."""
     return torch.randn(shape, generator=generator) * scale

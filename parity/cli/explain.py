@@ -76,7 +76,7 @@ class _Explanation:
     only: Mapping[str, Any] | None
 
     def run(self, session: Session, _: Callable[[Any], None]) -> tuple[dict[str, Any], list[Entry], bool]:
-        """Return the explanation, the entries of the ledger that cover the input, and True if they do not explain it."""
+        """Return the explanation, the ledger's entries that cover the input, and True if they do not explain it."""
         (component,) = session.components
         candidate = session.candidate_in(self.profile, on=self.on)
         result = explore(
@@ -118,7 +118,7 @@ def _print(session: Session, written: Mapping[str, Any], entries: list[Entry], u
 
 
 def _as_judged(candidate: Candidate, entries: list[Entry]) -> Side:
-    """What disagrees unexpectedly does so with all that the ledger knows turned off."""
+    """Return the candidate with every known difference turned off: so an unexpected one was judged."""
     if entries and candidate.without is not None:
         return candidate.without(tuple(entry.name for entry in entries))
     return candidate.side
@@ -137,7 +137,7 @@ def _print_draws(draws: Mapping[str, Any] | None) -> None:
 
 
 def _event(event: Mapping[str, Any] | None) -> list[str]:
-    """What was drawn from which generator, where, and the line itself."""
+    """Return the draw, its generator, its place and the line, in lines of text."""
     if event is None:
         return []
     site, seed = event["site"], event["seed"]

@@ -13,9 +13,9 @@ from scipy import stats
 from parity.execution import run
 from parity.report.plot import Plot, panel, plot, series
 from parity.root_ggfm.components import component
-from parity.root_ggfm.components.network import denoiser_state
-from parity.root_ggfm.components.steps import LONG
+from parity.root_ggfm.components.training_steps import LONG
 from parity.root_ggfm.contract import Bridge
+from parity.root_ggfm.inputs import denoiser_state
 from parity.root_ggfm.statistical_tests.closed_forms import bridge_law
 from parity.root_ggfm.training_trace import step_of
 from parity.session import Session

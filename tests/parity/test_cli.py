@@ -8,6 +8,7 @@ import pytest
 from parity.cli import check as checking
 from parity.cli import report as reporting
 from parity.cli.main import main
+from parity.root_ggfm.components import REGISTRY
 from tests.parity.faulty import open_faulty_judge
 
 FAST = ["--task", "SyntheticContinuous-v0", "--examples", "2", "--jobs", "0"]
@@ -21,7 +22,7 @@ WORKERS = [*FAST[:-1], "2"]
 def documents(monkeypatch):
     """The documents of reports, whose pages are not drawn."""
     written = []
-    monkeypatch.setattr(reporting, "write_report", lambda document, folder, **_: written.append(document))
+    monkeypatch.setattr(reporting, "write_report", lambda document, *_: written.append(document))
     return written
 
 
@@ -188,16 +189,16 @@ def test_an_interrupt_keeps_what_is_finished_and_exits_130(tmp_path, documents, 
 
 
 def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, documents, capsys, monkeypatch):
-    monkeypatch.setattr("parity.change_impact.git.changed_files", lambda folder, revision: ("docs/verdicts.md",))
+    monkeypatch.setattr("parity.change_impact.changed_files", lambda folder, revision: ("docs/verdicts.md",))
     assert main(["check", "--since", "HEAD", *FAST]) == 0
     assert main(["report", "--since", "HEAD", "--out", str(tmp_path), *FAST]) == 0
     out = capsys.readouterr().out
-    assert "since HEAD: 1 changed file, 0 of 25 components to judge" in out
+    assert f"since HEAD: 1 changed file, 0 of {len(REGISTRY)} components to judge" in out
     assert [document["results"] for document in documents] == [[]]
 
 
 def test_since_judges_only_what_the_changed_file_can_touch(capsys, monkeypatch):
-    monkeypatch.setattr("parity.change_impact.git.changed_files", lambda folder, revision: ("ggfm/ema.py",))
+    monkeypatch.setattr("parity.change_impact.changed_files", lambda folder, revision: ("ggfm/ema.py",))
     chosen = [f"--component={name}" for name in ("gp", "ema", "target")]
     assert main(["check", "--since", "main", *chosen, *FAST]) == 0
     out = capsys.readouterr().out

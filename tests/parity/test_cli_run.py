@@ -8,7 +8,7 @@ import yaml
 
 from parity.cli.main import main
 from parity.root_ggfm.runs import plots
-from parity.root_ggfm.runs.run_spec import preset_config
+from parity.root_ggfm.runs.run_spec import merged, preset_config
 from parity.root_ggfm.sides.ggfm import GgfmSide
 from parity.root_ggfm.sides.root import RootSide
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic_continuous
@@ -106,8 +106,6 @@ def test_sampled_designs_that_are_not_finite_are_a_divergence(tmp_path, capsys, 
 
 
 def test_a_configuration_file_is_run_as_it_is_and_what_nothing_uses_is_named(tmp_path, capsys):
-    from parity.root_ggfm.runs.run_spec import merged
-
     config = merged(preset_config("desk", synthetic_continuous()), TINY)
     config["training"]["colour"] = "blue"
     file = tmp_path / "mine.yaml"

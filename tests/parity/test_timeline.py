@@ -5,7 +5,7 @@ from parity.component import Context
 from parity.judge import judge
 from parity.loading import load_side
 from parity.root_ggfm.components import component
-from parity.root_ggfm.components.steps import LONG
+from parity.root_ggfm.components.training_steps import LONG
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.root_ggfm.training_trace import record_timeline, seen_at, step_of
 from parity.verdict import Verdict

@@ -17,7 +17,7 @@ from parity.loading import load_side
 from parity.policy import Policy
 from parity.root_ggfm.components import REGISTRY, component
 from parity.root_ggfm.profiles import switches
-from parity.root_ggfm.stated_differences import CLAIMED, Claimed
+from parity.root_ggfm.stated_differences import STATED, ReferenceWithDifferences
 from parity.search import Candidate, explore, judge_explained
 from parity.session import Session
 from parity.side import Side
@@ -90,7 +90,7 @@ def _agree(component: Component, on: tuple[str, ...], session: Session, share: f
 
     result = explore(
         replace(component, refused=lambda params: False),  # noqa: ARG005 - every relevant input has a result
-        Claimed(session.reference, on),
+        ReferenceWithDifferences(session.reference, on),
         Candidate(load_side("ggfm", "aligned", on=on)),
         session.context,
         examples=max(1, round(session.examples * share)),
@@ -102,12 +102,12 @@ def _agree(component: Component, on: tuple[str, ...], session: Session, share: f
 
 
 def test_the_switch_alone_computes_what_the_ledger_states(difference: Entry, parity_session: Session) -> None:
-    stated = [name for name in difference.components if name in CLAIMED]
+    stated = [name for name in difference.components if name in STATED]
     assert stated, f"no component of {difference.name} has its form stated"
     for name in stated:
         _agree(REGISTRY[name], (difference.name,), parity_session, _ALONE)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.about(name, "described")) for name in CLAIMED])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.about(name, "described")) for name in STATED])
 def test_described_computes_all_stated_differences_at_once(name: str, parity_session: Session) -> None:
     _agree(REGISTRY[name], switches("described"), parity_session, _TOGETHER)

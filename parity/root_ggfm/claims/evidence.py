@@ -16,10 +16,10 @@ from parity.root_ggfm.claims.i18n import TEXTS, Text, code, say
 from parity.root_ggfm.claims.measurements import POOL_SIZE, Measurements, Switches
 from parity.root_ggfm.claims.whole_runs import RUNS_EVIDENCE
 from parity.root_ggfm.components import component
-from parity.root_ggfm.components.data import designs
+from parity.root_ggfm.inputs import designs
 from parity.root_ggfm.profiles import switches
-from parity.root_ggfm.sides.root_signatures import loader_defaults
-from parity.root_ggfm.stated_differences import Claimed
+from parity.root_ggfm.sides.root_config import loader_defaults
+from parity.root_ggfm.stated_differences import ReferenceWithDifferences
 from parity.root_ggfm.training_trace import step_of
 from parity.side import Tree
 from parity.verdict import Verdict
@@ -239,7 +239,7 @@ def trajectories(measure: Measurements) -> Facts:
     """The path has another length; point by point it is ROOT's own way."""
     taken, owner, on = 8, component("gp_pairs"), ["trajectory"]
     points = measure.ggfm("gp_pairs", on=on, num_gradient_steps=taken)["f0/trajectory"].shape[1]
-    stated = Claimed(measure.reference, on)
+    stated = ReferenceWithDifferences(measure.reference, on)
     found = judge(owner, owner.examples[0], stated, measure.side(on), measure.context)
     yield _pinned(measure, "trajectory")
     yield claims(found.agrees, "trajectories.way", verdict=found.verdict)

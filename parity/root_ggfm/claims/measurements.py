@@ -17,7 +17,7 @@ from parity.ledger import Entry, load
 from parity.loading import load_side
 from parity.root_ggfm.claims.i18n import Text, say
 from parity.root_ggfm.components import component
-from parity.root_ggfm.components.data import designs
+from parity.root_ggfm.inputs import designs
 from parity.root_ggfm.profiles import LEDGER
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.root_ggfm.tasks.tfbind8 import NAME as TFBIND8

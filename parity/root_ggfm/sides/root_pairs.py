@@ -8,16 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity.root_ggfm.contract import Pairs
+from parity.root_ggfm.contract import ENDS, Pairs
 from parity.side import Tree
 
 __all__ = ["ENDS", "nested", "stacked"]
 
-ENDS = ("x_high", "y_high", "x_low", "y_low")
-
 
 def nested(functions: Sequence[Pairs]) -> dict[str, list[Any]]:
-    """ROOT's form of pairs: {"f0": [((x_high, y_high), (x_low, y_low)), ...], ...}."""
+    """Return ROOT's form of pairs: {"f0": [((x_high, y_high), (x_low, y_low)), ...], ...}."""
     return {
         f"f{number}": [
             ((x_high, y_high), (x_low, y_low))
@@ -28,7 +26,7 @@ def nested(functions: Sequence[Pairs]) -> dict[str, list[Any]]:
 
 
 def stacked(group: str, pairs: Sequence[Any], *, like: Tensor) -> Tree:
-    """Pairs as four tensors; `like` (N, D) gives width, dtype and device where there is no pair."""
+    """Return pairs as four tensors; `like` (N, D) gives width, dtype and device where there is no pair."""
     empty = {"x": like.new_empty((0, like.shape[1])), "y": like.new_empty((0,))}
     columns: dict[str, list[Tensor]] = {end: [] for end in ENDS}
     for (x_high, y_high), (x_low, y_low) in pairs:

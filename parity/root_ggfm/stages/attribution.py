@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from parity.judge import compare_with_spread, judge
 from parity.ledger import reaching
 from parity.policy import EPS32, EPS64, Policy
 from parity.root_ggfm.components import component
-from parity.root_ggfm.components.training import SMALL_RUN, small_run
+from parity.root_ggfm.components.training import SMALL_RUN
 from parity.root_ggfm.stages.stage_graph import JOINED, STAGES, stages_that_feed
 from parity.root_ggfm.stages.traced_run import (
     Call,
@@ -213,12 +213,23 @@ def reference_run(reference: Side, ctx: Context, case: Mapping[str, Any] | None 
     unknown = sorted(set(case or {}) - known)
     if unknown:
         raise ValueError(f"case: got {', '.join(unknown)}, allowed are {', '.join(sorted(known))}")
-    return ReferenceRun(reference, small_run({**STAGE_RUN, **(case or {})}, ctx), ctx)
+    return ReferenceRun(reference, component("training").build({**STAGE_RUN, **(case or {})}, ctx), ctx)
 
 
 def judge_stages(reference: ReferenceRun, candidate: Side) -> list[StageResult]:
     """Judge every stage of the candidate's run twice, in the pipeline's order."""
     return _Attribution(reference, candidate).results()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stage(Component):
+    """Judge all calls of a stage as one component: `calls` makes them on a side."""
+
+    calls: Callable[[Side], Callable[..., Tree]]
+
+    def bind(self, side: Side) -> Callable[..., Tree]:
+        """Return the calls on a side."""
+        return self.calls(side)
 
 
 class _Attribution:
@@ -286,7 +297,7 @@ class _Attribution:
         bind, inputs = repeat(name, calls)
         made_of = component(STAGES[name].component)
         exact = made_of.policy.exact
-        stage = Component(
+        stage = _Stage(
             name=name,
             title=made_of.title,
             formula=made_of.formula,
@@ -294,7 +305,7 @@ class _Attribution:
             build=lambda params, ctx: inputs,  # noqa: ARG005 - the reference's run is the input
             policy=replace(made_of.policy, exact=(*exact, *(f"*/{pattern}" for pattern in exact))),
             refused=lambda params: bool(failed),  # noqa: ARG005 - likewise
-            call=bind,
+            calls=bind,
         )
         known = self.reference.forced.setdefault(name, {})
         found = judge(stage, {}, self.reference.side, self.candidate, self.ctx, cache=known)

@@ -7,7 +7,7 @@ of practical size (`alternative`) with its probability of being missed at a give
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "exact",
     "forward_tests",
     "gaussian_mean",
+    "means_by_group",
     "normal_shape",
     "order_tests",
     "position",
@@ -32,12 +33,10 @@ __all__ = [
     "spread",
     "spread_by_group",
     "step_tests",
+    "sums_independent",
     "two_sample_orders",
     "two_samples",
 ]
-
-_SHIFT = 0.025
-"""The shift of the mean of x_t, in units of sigma_t, that `mean at each timestep` states to detect."""
 
 _PARTS = 20
 _ASCENTS = 0.15
@@ -136,6 +135,35 @@ def gaussian_mean(
     return StatisticalTest(name, z, math.erfc(abs(z) / math.sqrt(2)), sample_size, closed_form, alternative, miss)
 
 
+def means_by_group(
+    name: str, groups: Sequence[tuple[float, float]], *, off: float, closed_form: str
+) -> StatisticalTest:
+    """Test by chi² that the means of groups of noise are 0; `groups` are their sums and sizes.
+
+    The alternative moves every mean by `off` standard deviations.
+    """
+    n = int(sum(size for _, size in groups))
+    return chi_squared(
+        name, float(sum(total**2 / size for total, size in groups)), len(groups), n, noncentrality=n * off**2,
+        closed_form=closed_form, alternative=f"every mean off by {off:g} sigma_t",
+    )  # fmt: skip
+
+
+def sums_independent(name: str, noise: Array, axis: int, what: str, *, scale: float | None = None) -> StatisticalTest:
+    """Test that entries of noise along an axis are independent, by the variance of their sums.
+
+    The sum of n independent standard normals has variance n; 1 + (n - 1) rho times it if any two of them have the
+    correlation rho. The alternative is `scale` times it, by default what is detected almost always.
+    """
+    n, sums = noise.shape[axis], noise.sum(axis)
+    scale = scale or _detected_scale(sums.size)
+    return spread(
+        name, float(np.sum(sums**2) / n), sums.size, scale=scale,
+        closed_form=f"chi²: the sum over {what} has the variance of independent ones",
+        alternative=f"any two {what} correlated by {(scale - 1) / (n - 1):.4f}",
+    )  # fmt: skip
+
+
 def position(name: str, noise: Array, slope: Array, *, off: float) -> StatisticalTest:
     """Test where x_t lies between the two ends: the regression of its noise on `slope`, standardised, is N(0, 1).
 
@@ -216,7 +244,8 @@ def step_tests(draws: StepDraws, num_timesteps: int, drop: float = DROP) -> list
             alternative=f"variance {100 * (_detected_scale(n) - 1):.1f}% larger",
         ),
         normal_shape("normal shape", draws.noise, closed_form="Kolmogorov's law: x_t is normal around its closed form"),
-        *_independence(draws.noise),
+        *(sums_independent(f"{what} independent", draws.noise, axis, what)
+          for what, axis in (("rows", 1), ("dimensions", 2), ("steps", 0))),
     ]  # fmt: skip
 
 
@@ -263,17 +292,14 @@ def _dropping_by_timestep(draws: StepDraws, num_timesteps: int, drop: float) -> 
 
 
 def _noise_by_timestep(draws: StepDraws, num_timesteps: int) -> list[StatisticalTest]:
-    n, dim = draws.noise.size, draws.noise.shape[-1]
-    sizes = dim * _by_timestep(draws, np.ones_like(draws.t), num_timesteps)
+    sizes = draws.noise.shape[-1] * _by_timestep(draws, np.ones_like(draws.t), num_timesteps)
     there = sizes > 0
     sums = _by_timestep(draws, draws.noise.sum(-1), num_timesteps)[there]
     squares = _by_timestep(draws, (draws.noise**2).sum(-1), num_timesteps)[there]
     return [
-        chi_squared(
-            "mean at each timestep", float(np.sum(sums**2 / sizes[there])), int(there.sum()), n,
-            noncentrality=n * _SHIFT**2,
+        means_by_group(
+            "mean at each timestep", [*zip(sums, sizes[there], strict=True)], off=0.025,
             closed_form="chi²(T): the mean of x_t is (1 - m_t) x_high + m_t x_low at every t",
-            alternative=f"every mean off by {_SHIFT:g} sigma_t",
         ),
         spread_by_group(
             "variance at each timestep", squares, sizes[there], scale=1.12,
@@ -281,27 +307,6 @@ def _noise_by_timestep(draws: StepDraws, num_timesteps: int) -> list[Statistical
             alternative="variance 12% larger at one timestep",
         ),
     ]  # fmt: skip
-
-
-def _independence(noise: Array) -> list[StatisticalTest]:
-    """Test sums along each axis.
-
-    The sum of n independent standard normals has variance n; 1 + (n - 1) rho times it if any two of them have the
-    correlation rho.
-    """
-    steps, rows, dim = noise.shape
-    found = []
-    for what, axis, n in (("rows", 1, rows), ("dimensions", 2, dim), ("steps", 0, steps)):
-        sums = noise.sum(axis)
-        scale = _detected_scale(sums.size)
-        found.append(
-            spread(
-                f"{what} independent", float(np.sum(sums**2) / n), sums.size, scale=scale,
-                closed_form=f"chi²: the sum over {what} has the variance of independent ones",
-                alternative=f"any two {what} correlated by {(scale - 1) / (n - 1):.4f}",
-            )
-        )  # fmt: skip
-    return found
 
 
 def _by_timestep(draws: StepDraws, values: ArrayLike, num_timesteps: int) -> Array:
@@ -312,15 +317,13 @@ def _by_timestep(draws: StepDraws, values: ArrayLike, num_timesteps: int) -> Arr
 
 def forward_tests(draws: ForwardDraws, mt_type: str) -> list[StatisticalTest]:
     """Test mean, position, variance and shape of x_t in the forward process."""
-    n = draws.noise.size
     # Neighbouring timesteps together: enough values to detect a deviation in one part of the schedule only.
     parts = np.array_split(draws.noise, _PARTS)
     along = f"along the {mt_type} schedule"
     return [
-        chi_squared(
-            f"mean {along}", float(sum(part.sum() ** 2 / part.size for part in parts)), len(parts), n,
-            noncentrality=n * 0.07**2, closed_form="chi²: the mean of x_t is (1 - m_t) x_high + m_t x_low",
-            alternative="every mean off by 0.07 sigma_t",
+        means_by_group(
+            f"mean {along}", [(part.sum(), part.size) for part in parts], off=0.07,
+            closed_form="chi²: the mean of x_t is (1 - m_t) x_high + m_t x_low",
         ),
         position(f"position {along}", draws.noise, draws.slope, off=0.01),
         spread_by_group(
@@ -334,13 +337,10 @@ def forward_tests(draws: ForwardDraws, mt_type: str) -> list[StatisticalTest]:
 
 def reverse_tests(noise: Array) -> list[StatisticalTest]:
     """Test mean, variance and shape at the reverse steps, and independence of the rows; `noise` is (S, B, D)."""
-    rows = noise.shape[1]
-    sums = noise.sum(1)
     return [
-        chi_squared(
-            "mean along the reverse steps", float(sum(step.sum() ** 2 / step.size for step in noise)), len(noise),
-            noise.size, noncentrality=noise.size * 0.05**2, closed_form="chi²: the mean of x_s is that of the bridge",
-            alternative="every mean off by 0.05 sigma_t",
+        means_by_group(
+            "mean along the reverse steps", [(step.sum(), step.size) for step in noise], off=0.05,
+            closed_form="chi²: the mean of x_s is that of the bridge",
         ),
         spread_by_group(
             "variance along the reverse steps", [float(np.sum(step**2)) for step in noise],
@@ -348,11 +348,7 @@ def reverse_tests(noise: Array) -> list[StatisticalTest]:
             closed_form="chi² at each step, the smallest p corrected for their number (Šidák): sigma_t² of the bridge",
             alternative="variance 20% larger at one step",
         ),
-        spread(
-            "rows independent along the reverse steps", float(np.sum(sums**2) / rows), sums.size, scale=1.7,
-            closed_form="chi²: the sum over rows has the variance of independent ones",
-            alternative=f"any two rows correlated by {0.7 / (rows - 1):.4f}",
-        ),
+        sums_independent("rows independent along the reverse steps", noise, 1, "rows", scale=1.7),
         normal_shape("normal shape along the reverse steps", noise, closed_form="Kolmogorov's law: normal"),
     ]  # fmt: skip
 
