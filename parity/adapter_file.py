@@ -337,8 +337,8 @@ def _executed(path: Path, where: Path, folder: _Folder, content: bytes) -> Modul
 
 def _within(folder: _Folder, component: Component) -> Component:
     """Return the component with all that it calls run while the folder is active."""
-    names = [name for name in ("strategy", "build", "refused", "flips", "call") if getattr(component, name) is not None]
-    return replace(component, **{name: folder.within(getattr(component, name)) for name in names})
+    called = {name: folder.within(getattr(component, name)) for name in ("strategy", "build", "refused", "flips")}
+    return replace(component, **called)
 
 
 @cache

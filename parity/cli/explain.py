@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -38,7 +38,7 @@ _LEGEND = "= same   ~ another value   < reference only   > candidate only   ! an
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("explain", help="why one component differs: draws side by side, and the operation")
-    add_options(parser.add_argument, (*SESSION, "on"))
+    add_options(parser.add_argument, (*SESSION, "on", "jobs"), jobs={"help": "0: all in this process, for a debugger"})
     parser.add_argument(
         "--case", metavar="JSON", help="explain this input (default: search for the smallest failing one)"
     )
@@ -55,16 +55,25 @@ def explain(options: argparse.Namespace) -> int:
     (component,) = session.components
     found: list[dict[str, Any]] = []
     jobs = [_Explanation(profile, tuple(options.on), only) for profile in session.profiles]
-    with Pool(open_judge, (session_options(options),), size=1, time_limit=_LIMIT) as pool:
-        for k, explained in pool.run(jobs):
-            if isinstance(explained, Failure):
-                raise RuntimeError(f"{jobs[k].profile} {component.name}: {explained.reason}")
-            _print(session, *explained)
-            found.append(explained[0])
+    for job, explained in zip(jobs, _explained(jobs, options), strict=True):
+        if isinstance(explained, Failure):
+            raise RuntimeError(f"{job.profile} {component.name}: {explained.reason}")
+        _print(session, *explained)
+        found.append(explained[0])
     if options.json:
         write_atomic(Path(options.json), json.dumps({"explanations": found}, indent=1) + "\n")
         print(f"\nwritten: {options.json}")
     return 0
+
+
+def _explained(jobs: Sequence[_Explanation], options: argparse.Namespace) -> Iterator[Any]:
+    """Yield what each job brings, in a process of its own unless `--jobs 0` says otherwise."""
+    if options.jobs == 0:
+        handler = open_judge(session_options(options))
+        yield from (handler(job, lambda _: None) for job in jobs)
+        return
+    with Pool(open_judge, (session_options(options),), size=1, time_limit=_LIMIT) as pool:
+        yield from (explained for _, explained in pool.run(jobs))
 
 
 @dataclass(frozen=True)
