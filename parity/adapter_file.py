@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ _ALSO = {"name", "version", "start_training", "check_config"}
 _JUDGING = (comparator, draws, execution, judge, policy, search, verdict)
 _USED = (builtins, math, np, torch, torch.Tensor, torch._C.TensorBase)
 """Where the modules that judge find the functions that they call, besides their own."""
+
+_T = TypeVar("_T")
 
 _ABSENT = object()
 
@@ -252,7 +254,7 @@ def load_own(specifier: str, known: Mapping[str, Component]) -> OwnSide | Functi
     return _made(specifier, path, lambda: OwnSide(specifier, holder, file), file)
 
 
-def _made(what: str, path: Path, make: Callable[[], Any], file: _File) -> Any:
+def _made(what: str, path: Path, make: Callable[[], _T], file: _File) -> _T:
     """Return what `make` returns. Raises ValueError for whatever it raises."""
     try:
         with file.folder.active(), settings_kept():
@@ -337,8 +339,13 @@ def _executed(path: Path, where: Path, folder: _Folder, content: bytes) -> Modul
 
 def _within(folder: _Folder, component: Component) -> Component:
     """Return the component with all that it calls run while the folder is active."""
-    called = {name: folder.within(getattr(component, name)) for name in ("strategy", "build", "refused", "flips")}
-    return replace(component, **called)
+    return replace(
+        component,
+        strategy=folder.within(component.strategy),
+        build=folder.within(component.build),
+        refused=folder.within(component.refused),
+        flips=folder.within(component.flips),
+    )
 
 
 @cache
@@ -353,7 +360,7 @@ def _rested_on() -> tuple[tuple[Mapping[str, Any], str, Any], ...]:
     used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     used.discard("manual_seed")  # torch replaces it by itself, when it is first asked to compile
     own = {v for m in _JUDGING for v in vars(m).values() if isinstance(v, type) and v.__module__ == m.__name__}
-    found = {(owner, name) for owner in _USED for name in used if callable(vars(owner).get(name))}
+    found: set[tuple[Any, str]] = {(owner, name) for owner in _USED for name in used if callable(vars(owner).get(name))}
     found |= {(torch.Tensor, name) for name in used if hasattr(torch._C.TensorBase, name)}
     found |= {(owner, name) for owner in (*_JUDGING, *own) for name, value in vars(owner).items() if callable(value)}
     found |= {(owner, name) for owner in _JUDGING for name in used if hasattr(builtins, name)}

@@ -17,7 +17,7 @@ from parity.version import __version__
 __all__ = ["FORMAT", "document", "plain_result"]
 
 FORMAT = "parity-report/3"
-"""Of the document. `parity.report.read` shows documents of other formats as far as it can."""
+"""The document's format. `parity.report.read` shows documents of other formats as far as it can."""
 
 
 def plain_result(result: ComponentResult, profile: str, component: Component) -> dict[str, Any]:
@@ -52,20 +52,20 @@ def plain_result(result: ComponentResult, profile: str, component: Component) ->
 def document(session: Session, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the whole report as one JSON document, less the sections of `parity report`.
 
-    `components`: the names of all that the study has, along its pipeline, then of others. `plain_profile`: the
-    candidate's profile in which a switch acts alone. The ledger is left out where the candidate is none of the study's.
+    `labels` and `ledger` are those of the study, where the candidate is one of its own or has its known differences.
+    `plain_profile`: the candidate's profile in which a switch acts alone. `components`: along the pipeline.
     """
-    study = session.study
-    made = study.implementations.get(session.candidate)
-    described = made is not None or any(session.candidate_in(profile).known for profile in session.profiles)
+    compared = {component.name for component in session.components}
+    made = session.study.implementations.get(session.candidate)
+    of_study = made is not None or any(session.candidate_in(profile).known for profile in session.profiles)
     return {
         "format": FORMAT,
         "parity": __version__,
         "header": session.header(),
-        "labels": list(study.labels),
+        "labels": list(session.study.labels) if of_study else ["reference", "candidate"],
         "plain_profile": next(iter(made.profiles), "") if made else "",
-        "components": session.order,
-        "ledger": [asdict(entry) for entry in session.ledger.values()] if described else [],
+        "components": [name for name in session.order if name in compared],
+        "ledger": [asdict(entry) for entry in session.ledger.values()] if of_study else [],
         "results": list(results),
     }
 

@@ -1,4 +1,4 @@
-"""Sum a comparison up in a few lines: each profile, what is not as expected, and the one thing to look at first."""
+"""Sum a comparison up in a few lines: each profile, each unexpected result, and the one to look at first."""
 
 from __future__ import annotations
 

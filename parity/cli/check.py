@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from parity.atomic_write import write_atomic
 from parity.change_impact import select
-from parity.cli.options import POOL, SESSION, add_options, case_of, session_of, session_options
+from parity.cli.options import POOL, SESSION, add_options, case_of, in_workers, session_of
 from parity.compare import Comparison
 from parity.jobs import Job, failed, open_judge, time_limit
-from parity.process.pool import Failure, Pool, usable_cores
+from parity.process.pool import Failure
 from parity.report.write import SectionJob
 from parity.session import Session
 from parity.summary import output_lines
@@ -31,6 +34,7 @@ def add_parser(actions: Any) -> None:
     parser = actions.add_parser("check", help="compare component by component; a table of verdicts")
     add_options(parser.add_argument, (*SESSION, "since", *POOL, "on"))
     parser.add_argument("--case", metavar="JSON", help="judge this one input of one component, as a failure printed it")
+    parser.add_argument("--json", metavar="FILE", help="write the results into this file as well")
     parser.set_defaults(run=check)
 
 
@@ -42,7 +46,10 @@ def check(options: argparse.Namespace) -> int:
     rows, whole = judge_jobs(session, jobs, options)
     for row in rows:
         _print_row(row, in_full=only is not None)
-    return end(Comparison(session, rows), whole, len(jobs))
+    found = Comparison(session, rows)
+    if options.json:
+        write_atomic(Path(options.json), json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")
+    return end(found, whole, len(jobs))
 
 
 def jobs_of(session: Session, options: argparse.Namespace, **settings: Any) -> list[Job]:
@@ -90,16 +97,8 @@ def judge_jobs(
 
 
 def worked(jobs: Sequence[Job | SectionJob], options: argparse.Namespace, examples: int) -> Iterator[tuple[int, Any]]:
-    """The index of each job and its result, as they finish in the worker processes that `options` ask for."""
-    if options.jobs == 0:
-        judge = open_judge(session_options(options))
-        yield from ((k, judge(job, lambda _: None)) for k, job in enumerate(jobs))
-        return
-    size = max(1, usable_cores() // options.threads) if options.jobs is None else options.jobs
-    with Pool(
-        open_judge, (session_options(options),), size=size, time_limit=time_limit(options.time_limit, examples)
-    ) as pool:
-        yield from pool.run(jobs)
+    """Return the index of each job and its result, as they finish in the worker processes that `options` ask for."""
+    return in_workers(open_judge, jobs, options, limit=time_limit(options.time_limit, examples))
 
 
 def _print_row(row: Row, *, in_full: bool) -> None:

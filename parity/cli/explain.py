@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,12 +12,12 @@ from textwrap import fill
 from typing import Any
 
 from parity.atomic_write import write_atomic
-from parity.cli.options import SESSION, add_options, case_of, session_of, session_options
+from parity.cli.options import SESSION, add_options, case_of, in_workers, session_of
 from parity.diagnosis.explain import explain as explain_input
 from parity.diagnosis.explain import explain_known
 from parity.jobs import open_judge
 from parity.ledger import Entry, reaching
-from parity.process.pool import Failure, Pool
+from parity.process.pool import Failure
 from parity.search import Candidate, explore, reproduce_line
 from parity.session import Session
 from parity.side import Side
@@ -50,30 +50,21 @@ def explain(options: argparse.Namespace) -> int:
     """Judge one component, then print (and write) why it disagrees; 0 once that is said."""
     if len(options.component or ()) != 1:
         raise ValueError(f"explain needs exactly one --component, got {len(options.component or ())}")
+    options.jobs = 1 if options.jobs != 0 else 0  # one after the other: a diagnosis is given seconds
     session = session_of(options)
     only = case_of(options, session)
     (component,) = session.components
     found: list[dict[str, Any]] = []
     jobs = [_Explanation(profile, tuple(options.on), only) for profile in session.profiles]
-    for job, explained in zip(jobs, _explained(jobs, options), strict=True):
+    for k, explained in in_workers(open_judge, jobs, options, limit=_LIMIT):
         if isinstance(explained, Failure):
-            raise RuntimeError(f"{job.profile} {component.name}: {explained.reason}")
+            raise RuntimeError(f"{jobs[k].profile} {component.name}: {explained.reason}")
         _print(session, *explained)
         found.append(explained[0])
     if options.json:
         write_atomic(Path(options.json), json.dumps({"explanations": found}, indent=1) + "\n")
         print(f"\nwritten: {options.json}")
     return 0
-
-
-def _explained(jobs: Sequence[_Explanation], options: argparse.Namespace) -> Iterator[Any]:
-    """Yield what each job brings, in a process of its own unless `--jobs 0` says otherwise."""
-    if options.jobs == 0:
-        handler = open_judge(session_options(options))
-        yield from (handler(job, lambda _: None) for job in jobs)
-        return
-    with Pool(open_judge, (session_options(options),), size=1, time_limit=_LIMIT) as pool:
-        yield from (explained for _, explained in pool.run(jobs))
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from parity.adapter_file import nearest
 from parity.described import open_described
 from parity.loading import forms
-from parity.process.pool import usable_cores
+from parity.process.pool import Opener, Pool, usable_cores
 from parity.search import inputs_of
 from parity.session import Session
 from parity.study import installed
 
-__all__ = ["CONDITIONS", "HOST", "POOL", "SESSION", "add_options", "case_of", "session_of", "session_options"]
+__all__ = [
+    "CONDITIONS", "HOST", "POOL", "SESSION", "add_options", "case_of", "in_workers", "session_of", "session_options",
+]  # fmt: skip
 
 CONDITIONS = ("component", "task", "seed", "examples", "dtype", "device", "threads")
 """The components, their inputs, and how they are computed."""
@@ -94,6 +96,22 @@ def session_options(options: argparse.Namespace) -> dict[str, Any]:
         "components": tuple(options.component or ()),
         **{name: getattr(options, name) for name in names if hasattr(options, name)},
     }
+
+
+def in_workers(
+    opener: Opener, jobs: Sequence[Any], options: argparse.Namespace, *arguments: Any, limit: float
+) -> Iterator[tuple[int, Any]]:
+    """Run jobs in the worker processes that `options` ask for; return the index of each and its result as it ends.
+
+    `opener`: takes the options of `open_session` and `arguments`.
+    """
+    if options.jobs == 0:
+        handler = opener(session_options(options), *arguments)
+        yield from ((k, handler(job, lambda _: None)) for k, job in enumerate(jobs))
+        return
+    size = max(1, usable_cores() // options.threads) if options.jobs is None else options.jobs
+    with Pool(opener, (session_options(options), *arguments), size=size, time_limit=limit) as pool:
+        yield from pool.run(jobs)
 
 
 def session_of(options: argparse.Namespace) -> Session:

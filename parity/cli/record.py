@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from parity.cli.options import CONDITIONS, HOST, POOL, add_options, session_options
+from parity.cli.options import CONDITIONS, HOST, POOL, add_options, in_workers, session_options
 from parity.described import open_described
-from parity.process.pool import Handler, Pool, usable_cores
+from parity.process.pool import Handler
 from parity.recording.recording import About, Conditions, Entry, Recording, code_of, source_of, versions
 from parity.recording.side import record_component
 from parity.recording.values import task_digest
@@ -49,7 +49,7 @@ def add_parser(actions: Any) -> None:
 
 
 def record(options: argparse.Namespace) -> int:
-    """Record component by component; 1 if one could not be recorded."""
+    """Record component by component; return 1 if one could not be recorded."""
     if options.side.startswith("golden:"):
         raise ValueError(f"{options.side} is recorded already: record the side itself")
     options.reference = options.candidate = options.side
@@ -66,7 +66,7 @@ def record(options: argparse.Namespace) -> int:
     failures = 0
     try:
         with tqdm(total=len(left), unit="component", disable=None, leave=False) as bar:
-            for k, result in _results(left, options, folder):
+            for k, result in in_workers(open_recorder, left, options, folder, limit=options.time_limit or _LIMIT):
                 bar.set_description(left[k])
                 if isinstance(result, _Recorded):
                     recording.enter(left[k], result.entry)
@@ -120,14 +120,3 @@ def _about(session: Session, asked: list[str] | None) -> About:
         ),
         asked=asked,
     )
-
-
-def _results(names: Sequence[str], options: argparse.Namespace, folder: Path) -> Iterator[tuple[int, Any]]:
-    arguments = (session_options(options), folder)
-    if options.jobs == 0:
-        recorder = open_recorder(*arguments)
-        yield from ((k, recorder(name, lambda _: None)) for k, name in enumerate(names))
-        return
-    size = max(1, usable_cores() // options.threads) if options.jobs is None else options.jobs
-    with Pool(open_recorder, arguments, size=size, time_limit=options.time_limit or _LIMIT) as pool:
-        yield from pool.run(names)

@@ -90,7 +90,7 @@ class About(Struct, frozen=True):
 
 
 _Name = Annotated[str, Meta(pattern=r"^\w[\w .-]*$")]
-"""Of a component: it becomes a file's name, in this folder and no other."""
+"""A component's name: it becomes a file's name, in this folder and no other."""
 
 
 class _Manifest(About, frozen=True):

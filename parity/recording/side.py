@@ -34,7 +34,7 @@ __all__ = ["RecordedSide", "record_component"]
 
 
 class RecordedSide:
-    """The recording in the folder `path` as a side, whose outcomes are looked up; no code of it is there.
+    """Stand for a side by the recording in the folder `path`: its outcomes are looked up, its code is not there.
 
     `unchecked`: layouts of checkouts (`LAYOUT:PATH`), whose code validates no input. Raises RecordingError for a folder
     that holds no recording.

@@ -1,4 +1,4 @@
-"""Plots of the document as inline SVG, one per panel, so that a narrow page can put them below each other."""
+"""Draw plots of the document as inline SVG, one per panel, so that a narrow page can put them below each other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WIDE, _NARROW, _HIGH = 6.4, 4.0, 2.7
 
 
 def drawn(plot: Mapping[str, Any]) -> list[Markup]:
-    """The SVG of each panel; nothing in it is loaded from anywhere, its text is text."""
+    """Return the SVG of each panel; it loads nothing, and its text is text."""
     panels = plot["panels"]
     width = _NARROW if len(panels) > 1 else _WIDE
     with plt.rc_context(_STYLE):
@@ -75,7 +75,7 @@ def _figure(panel: Mapping[str, Any], width: float) -> Figure:
 def _add(axes: Axes, series: Mapping[str, Any], colour: str) -> None:
     x, y = (np.array([np.nan if v is None else v for v in series[name]], dtype=float) for name in ("x", "y"))
     role, mark, label = series["role"], series["mark"], series["label"] or None
-    wide = role == "reference"  # what lies on it is drawn thinner, so both are seen where they are equal
+    wide = role == "reference"  # the candidate is drawn thinner on it, so both are seen where they are equal
     dash = {"reference": "-", "expected": (0, (4, 2))}.get(role, (0, (5, 1.5)) if role == "candidate" else "-")
     if mark == "dots":
         axes.plot(x, y, "o", color=colour, markersize=3.5, markeredgewidth=0, alpha=0.85, label=label)

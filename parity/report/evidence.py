@@ -1,4 +1,4 @@
-"""Collect what the report shows beyond the results: the numbers of its plots, and the source that was executed.
+"""Collect the evidence that a report shows besides the results: numbers of plots, and the source that was executed.
 
 A component or a plot that fails costs its own entry and no other.
 """
@@ -30,7 +30,7 @@ Results = Iterable[Mapping[str, Any]]
 
 _LOWEST, _HIGHEST = -11, 2
 _EDGES = np.linspace(_LOWEST, _HIGHEST, 2 * (_HIGHEST - _LOWEST) + 1)
-"""Of log10 of the relative error; half a decade each."""
+"""Bins of log10 of the relative error, half a decade each."""
 
 
 def plot_data(session: Session, results: Results = ()) -> list[Plot]:
@@ -74,7 +74,7 @@ def executed(session: Session, component: Component, side: Side, params: Mapping
 
     Each has `file`, `function`, `line` (the first), `text` (its lines), `ran`, the lines that ran, and `part`: `called`
     by the component itself, `inner` to what it calls, or part of the `making` of the objects it calls. Adapters are
-    left out, and what is not a function (a comprehension, a lambda) is part of what holds it.
+    left out; a comprehension or a lambda is part of the function that holds it.
     """
     parts: dict[CodeType, set[str]] = {}
 
@@ -113,8 +113,8 @@ def _errors_plot(session: Session, component: Component, profile: str, params: M
     """Plot each number that float32 returns, relative to the largest of its output; return None where nothing floats,
     all of it is exact, or one side raises.
 
-    Errors are against the reference's float64 result; what cannot be compared (other names, other shapes, NaN on one
-    side) is counted.
+    Errors are against the reference's float64 result. Numbers that cannot be compared (other names, other shapes, NaN
+    on one side) are counted.
     """
     inputs, seed = component.build(params, session.context), start_seed(params)
     reference, candidate = session.reference, session.candidate_in(profile).side

@@ -1,4 +1,4 @@
-"""A plot as plain JSON values: what it shows is stored, how it is drawn is decided when the page is made."""
+"""Describe a plot as plain JSON values: its numbers are stored, and the page decides how to draw them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def series(
     low: Iterable[float] | None = None,
     high: Iterable[float] | None = None,
 ) -> Series:
-    """Points of one kind. `role`: reference, candidate, expected or other, which decides colour and dash.
+    """Return points of one kind. `role`: reference, candidate, expected or other, which decides colour and dash.
 
     `mark`: `line`, `dots`, `steps` (a histogram: `x` are the edges, one more than `y`), `errors` (dots with bars from
     `low` to `high`).
@@ -47,8 +47,11 @@ def panel(
     descending: bool = False,
     top: float | None = None,
 ) -> Panel:
-    """One set of axes. `across`: horizontal lines as (y, label); `ticks`: names at x = 0, 1, ... in place of numbers;
-    `descending`: x runs from high to low; `top`: the upper end of y."""
+    """Return one set of axes.
+
+    `across`: horizontal lines as (y, label); `ticks`: names at x = 0, 1, ... in place of numbers; `descending`: x runs
+    from high to low; `top`: the upper end of y.
+    """
     return {
         "title": title, "x": x, "y": y, "series": list(shown), "scales": list(scales),
         "across": [list(line) for line in across], "ticks": list(ticks), "descending": descending, "top": top,
@@ -73,5 +76,5 @@ def plot(
 
 
 def numbers(values: Iterable[float]) -> list[float | None]:
-    """Seven digits of each, as many as a picture shows; None, a gap, for what is not finite."""
+    """Return seven digits of each, as many as a picture shows; None, a gap, for a number that is not finite."""
     return [float(f"{float(value):.7g}") if math.isfinite(float(value)) else None for value in values]

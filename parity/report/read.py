@@ -1,4 +1,4 @@
-"""Read a report's document back: whatever can still be shown of it, and a notice for whatever cannot."""
+"""Read a report's document back: each part that can still be shown, and a notice for each that cannot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class UnreadableReport(ValueError):
-    """A file that holds no report, or only a part of one. The message names the file and what is wrong with it."""
+    """A file that holds no report, or only a part of one. The message names the file and the defect."""
 
 
 def form(title: str, /, **fields: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Turn the document into what is shown: results grouped by component, each with its evidence and source."""
+"""Prepare the document for the page: results grouped by component, each with its evidence and source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["anchor", "digits", "grouped", "lead", "listings", "prose", "toleranc
 _AGREEING = tuple(verdict.value for verdict in Verdict if verdict.agrees)
 _FLOOR, _CEILING = 1e-4, 1e6
 _ROLES = ("reference", "candidate")
-"""Of the first profiles: their colours in a plot of all of them."""
+"""Roles of the first two profiles, which decide their colours in a plot of several."""
 
 _LINES = {True: 50, False: 90}
 """Lines shown of a side, where it agrees and where it does not; a marked function is always shown."""

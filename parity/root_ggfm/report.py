@@ -53,13 +53,13 @@ def _stages(session: Session, rows: Rows) -> list[dict[str, Any]]:  # noqa: ARG0
 
 
 def _distributions(session: Session, rows: Rows) -> list[dict[str, Any]]:  # noqa: ARG001 - as every section
-    from parity.root_ggfm.statistical_tests import judge_distributions  # start-up time
+    from parity.root_ggfm.statistical_tests.apply import judge_distributions  # start-up time
 
     return judge_distributions(session, components=[component.name for component in session.components])
 
 
 def _settle(rows: Rows, tests: Sequence[Mapping[str, Any]], ledger: Mapping[str, Any]) -> Rows:
-    from parity.root_ggfm.statistical_tests import apply_tests  # start-up time
+    from parity.root_ggfm.statistical_tests.apply import apply_tests  # start-up time
 
     return apply_tests(rows, tests, ledger)
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from ggfm.switches import profile as ggfm_profile
 from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.implementations import GgfmSide, RootSide
 from parity.root_ggfm.profiles import LEDGER, PROFILES, switches
 from parity.root_ggfm.report import SECTIONS
-from parity.root_ggfm.sides.ggfm import GgfmSide
-from parity.root_ggfm.sides.root import RootSide
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.side import Side
 from parity.study import Implementation, Layout, Study
@@ -86,6 +85,7 @@ STUDY = Study(
     code=("reference_root", "ggfm"),
     adapters=(
         "parity/root_ggfm/components/",
+        "parity/root_ggfm/implementations.py",
         "parity/root_ggfm/sides/",
         "parity/root_ggfm/checkouts/",
         "parity/root_ggfm/inputs.py",

@@ -7,7 +7,7 @@ import sys
 import time
 
 from parity.jobs import open_judge
-from parity.root_ggfm.sides.ggfm import GgfmSide
+from parity.root_ggfm.implementations import GgfmSide
 
 
 def misbehave(kind):

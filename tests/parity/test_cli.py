@@ -34,6 +34,15 @@ def test_check_exits_0_on_agreement_and_prints_what_was_compared(capsys):
     assert "q_sample         identical" in out
 
 
+def test_check_writes_its_results_as_a_document_that_the_report_shows(tmp_path, capsys):
+    file = tmp_path / "results.json"
+    assert main(["check", "--component", "ema", "--profile", "aligned", "--json", str(file), *FAST]) == 0
+    [row] = json.loads(file.read_text())["results"]
+    assert (row["component"], row["verdict"]) == ("ema", "identical")
+    assert main(["report", "--from", str(file), "--out", str(tmp_path)]) == 0
+    assert "aligned: 1 identical" in capsys.readouterr().out
+
+
 def test_check_names_the_known_difference_that_explains(capsys):
     assert main(["check", "--component", "predict_x0", "--profile", "described", *FAST]) == 0
     assert "known: noise_eps" in capsys.readouterr().out

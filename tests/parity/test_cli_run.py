@@ -7,10 +7,9 @@ import torch
 import yaml
 
 from parity.cli.main import main
+from parity.root_ggfm.implementations import GgfmSide, RootSide
 from parity.root_ggfm.runs import plots
 from parity.root_ggfm.runs.run_spec import merged, preset_config
-from parity.root_ggfm.sides.ggfm import GgfmSide
-from parity.root_ggfm.sides.root import RootSide
 from parity.root_ggfm.tasks.synthetic import CONTINUOUS, DISCRETE, synthetic_continuous
 from tests.parity.test_runs_comparison import NUDGED, ROOT, result, written
 

@@ -1,15 +1,20 @@
 """The numbers of the plots and the sources: of the real sides, and of sides that fail."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from parity import compare
 from parity.loading import load_side
 from parity.report.drawing import drawn
 from parity.report.evidence import plot_data, source_data
+from parity.report.page import render
 from parity.report.plot import numbers
+from parity.report.write import make_document, section_jobs
 from parity.root_ggfm.components import component
 from parity.search import Candidate
 from parity.session import Session, open_session
@@ -130,6 +135,24 @@ def test_sources_are_the_functions_of_each_side_with_the_lines_that_ran():
             assert set(entry["ran"]) <= set(range(function["line"], function["line"] + len(function["text"])))
             assert function["text"][0].strip().startswith(("def ", "@"))
     assert any(entry["ran"] for entry in row["candidate"])
+
+
+def test_the_report_of_two_functions_shows_nothing_of_the_study():
+    def paper(x):
+        return {"y": x * 2 + x.sin()}
+
+    def mine(x):
+        return {"y": x * 2 + x.cos()}
+
+    found = compare(paper, mine, inputs={"x": torch.arange(4.0)})
+    jobs = section_jobs(found.session, found.rows)
+    values = [(k, job.run(found.session, lambda _: None)) for k, job in enumerate(jobs)]
+    made = make_document(found.session, found.rows, jobs, values)
+    shown = render(made.document, found.session.study.sections)
+    assert [plot["kind"] for plot in made.document["plots"]] == ["errors"]
+    assert "return {&#34;y&#34;: x * 2 + x.cos()}" in shown.page
+    for text in (json.dumps(made.document), shown.page, shown.markdown):
+        assert not re.findall("ROOT|GGFM|ggfm|[Bb]ridge|TFBind8|Known differences|Stages|Distributions", text)
 
 
 def test_what_is_not_finite_is_a_gap():

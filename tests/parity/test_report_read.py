@@ -143,7 +143,7 @@ def test_results_that_name_nothing_and_verdicts_of_another_version_do_not_stop_t
 
 
 def test_numbers_that_json_lacks_are_read_as_numbers(tmp_path):
-    row = result()["errors"][0] | {"error32": "inf", "error64": "nan"}
+    row = result()["errors"][0] | {"error32": "inf", "relative64": "nan"}
     page = write_report(document(result(errors=[row], used=["inf", "nan"])), tmp_path, SECTIONS).read_text()
     assert ">inf<" in page
     assert ">nan<" in page
@@ -158,24 +158,35 @@ def places(value, path=()):
         yield from places(part, (*path, key))
 
 
-WHOLE = document(
-    result(), result("gp_pairs", verdict="divergent", ok=False, explanation=explanation()), plots=[plot()],
-    sources=sources(), stages=STAGES, distributions=DISTRIBUTIONS,
-)  # fmt: skip
-PLACES = [place for place in places(WHOLE) if place != ("results",)]
 ABSENT = object()
 ODD = [ABSENT, None, 3, -1.5, "x", "inf", "nan", [], {}, True, [1, 2], {"a": 1}, float("inf"), 10**30, ""]
+WHOLE = document(
+    result(used=[]), result("gp_pairs", verdict="divergent", ok=False, explanation=explanation(), used=[]),
+    sources=sources(), stages=STAGES, distributions=DISTRIBUTIONS,
+)  # fmt: skip
+DRAWN = document(result(used=[]), plots=[plot()])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(place=st.sampled_from(PLACES), held=st.sampled_from(ODD))
-def test_whatever_one_place_of_a_file_holds_the_rest_is_shown(place, held):
-    broken, (*way, last) = copy.deepcopy(WHOLE), place
+def rendered(whole, place, held):
+    """The page of a document that holds something else at one place."""
+    broken, (*way, last) = copy.deepcopy(whole), place
     holder = reduce(lambda part, key: part[key], way, broken)
     holder[last] = held
     if held is ABSENT:
         del holder[last]
-    assert "</html>" in render(broken, SECTIONS).page
+    return render(broken, SECTIONS).page
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(place=st.sampled_from([way for way in places(WHOLE) if way != ("results",)]), held=st.sampled_from(ODD))
+def test_whatever_one_place_of_a_file_holds_the_rest_is_shown(place, held):
+    assert "</html>" in rendered(WHOLE, place, held)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(place=st.sampled_from([way for way in places(DRAWN) if way[0] == "plots"]), held=st.sampled_from(ODD))
+def test_whatever_a_plot_of_a_file_holds_the_rest_is_shown(place, held):
+    assert "</html>" in rendered(DRAWN, place, held)
 
 
 def test_a_plot_that_cannot_be_drawn_is_said_and_the_rest_is_drawn():

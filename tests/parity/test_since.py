@@ -1,4 +1,4 @@
-"""What is judged after a change: at least all that the change can touch, told by git and by the sources."""
+"""A change selects at least the components that it can touch; git and the sources tell them."""
 
 import subprocess
 import sys
@@ -7,28 +7,42 @@ from pathlib import Path
 import pytest
 import torch
 
-from parity.change_impact import GitError, Reference, Sources, changed_files, component_files, selection_of
+from parity.change_impact import (
+    GitError,
+    GraphMissing,
+    acts_on_import,
+    changed_files,
+    files_of,
+    import_graph,
+    selection_of,
+)
 from parity.component import Context, start_seed
 from parity.execution import run
 from parity.jobs import open_judge  # noqa: F401 - everything that judges is loaded
 from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
+from parity.root_ggfm.study import STUDY
 from parity.root_ggfm.tasks.synthetic import synthetic8
-from parity.study import installed
+from parity.study import Study
 
 ROOT = Path(__file__).parents[2]
 EVERY = set(REGISTRY)
 COMPONENTS = "parity/root_ggfm/components/"
+IMPLEMENTATIONS = "parity/root_ggfm/implementations.py"
+OF_SIDES = ("ggfm/", "reference_root/", "parity/root_ggfm/sides/", COMPONENTS)
 IMPLEMENTED = [p.relative_to(ROOT).as_posix() for d in ("ggfm", "reference_root") for p in (ROOT / d).rglob("*.py")]
 
 
 @pytest.fixture(scope="module")
-def needed():
-    return component_files(Sources(ROOT, ("ggfm", "reference_root", "parity")), installed())
+def touched_by():
+    """The components that a change of each file of both sides touches."""
+    return selection_of(
+        [p.relative_to(ROOT).as_posix() for d in OF_SIDES for p in (ROOT / d).rglob("*.py")], STUDY
+    ).files
 
 
 def touched(*files):
-    return set(selection_of(files, ROOT, installed()).reasons)
+    return set(selection_of(files, STUDY).reasons)
 
 
 def outcome(component, side):
@@ -55,34 +69,24 @@ def executed(call):
 
 
 @pytest.mark.parametrize("name", sorted(EVERY - {"gp_pairs", "training", "training_steps"}))
-def test_a_change_of_any_file_whose_code_runs_selects_the_component(name, needed):
+def test_a_change_of_any_file_whose_code_runs_selects_the_component(name, touched_by):
     component = REGISTRY[name]
     ran = set()
     for side in (load_side("reference_root"), load_side("ggfm", "described"), load_side("ggfm", "aligned")):
         ran |= executed(lambda side=side: outcome(component, side))
-    ran = {file for file in ran if file.startswith(("ggfm/", "reference_root/", "parity/root_ggfm/sides/", COMPONENTS))}
+    ran = {file for file in ran if file.startswith((*OF_SIDES, IMPLEMENTATIONS))}
     assert len(ran) >= 2
-    assert ran <= needed[name]
+    assert {file for file in ran if name not in touched_by[file]} == set()
 
 
-def test_whole_runs_are_selected_by_all_that_any_stage_depends_on(needed):
+def test_whole_runs_are_selected_by_all_that_any_stage_depends_on(touched_by):
     """They run every stage: what they run need not be measured, it is what the stages run, and more."""
-    of_stages = (
-        "q_sample",
-        "denoiser",
-        "p_losses",
-        "training_loss",
-        "gp",
-        "gp_pairs",
-        "loader",
-        "optimiser",
-        "ema",
-        "pool",
-    )
-    for name in of_stages:
-        files = {file for file in needed[name] if file.startswith(("ggfm/", "reference_root/"))}
-        assert files <= needed["training_steps"]
-        assert files <= needed["training"]
+    stages = {
+        "q_sample", "denoiser", "p_losses", "training_loss", "gp", "gp_pairs", "loader", "optimiser", "ema", "pool",
+    }  # fmt: skip
+    of_stages = [set(touched_by[file]) for file in IMPLEMENTED if stages & set(touched_by[file])]
+    assert len(of_stages) > 20
+    assert all({"training_steps", "training"} <= touched for touched in of_stages)
 
 
 def test_a_planted_fault_is_seen_only_in_components_that_its_file_selects(monkeypatch):
@@ -108,7 +112,7 @@ def test_a_planted_fault_is_seen_only_in_components_that_its_file_selects(monkey
 
 
 def test_every_file_of_both_implementations_is_known_and_only_configuration_readers_touch_nothing():
-    selection = selection_of(IMPLEMENTED, ROOT, installed())
+    selection = selection_of(IMPLEMENTED, STUDY)
     without = {file for file, names in selection.files.items() if not names}
     assert without == {"reference_root/config_file.py", "reference_root/experiment.py"}
 
@@ -120,26 +124,23 @@ def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_not
                   "reference_root/configs/TFBind8-Exact-v0.yaml", "a/file/nobody/knows")  # fmt: skip
     nothing = ("README.md", "docs/verdicts.md", "tests/parity/test_judge.py", "benchmarks/__main__.py",
                "parity/report/page.py", "parity/diagnosis/explain.py", ".github/workflows/parity.yml")  # fmt: skip
-    files = selection_of((*everything, *nothing), ROOT, installed()).files
+    files = selection_of((*everything, *nothing), STUDY).files
     assert {file: set(files[file]) for file in everything} == dict.fromkeys(everything, EVERY)
     assert {file: set(files[file]) for file in nothing} == {file: set() for file in nothing}
 
 
 def test_what_touches_nothing_is_not_imported_by_what_judges():
     """Code that judges does not reach code that explains."""
-    sources = Sources(ROOT, ("ggfm", "reference_root", "parity"))
     judging = ["parity.search", "parity.stale_entries", "parity.session", "parity.results", "parity.process.pool"]
-    files = sources.files_of(Reference(module) for module in judging)
+    files = files_of(import_graph(STUDY), judging)
     assert "parity/judge.py" in files
     shown = tuple(f"parity/{name}/" for name in ("diagnosis", "report", "root_ggfm/runs", "root_ggfm/claims"))
-    published = ("parity/root_ggfm/published_numbers.py", "parity/recording/recorder.py")
+    published = ("parity/root_ggfm/published_numbers.py",)
     assert not [file for file in files if file.startswith(shown + published)]
 
 
 def test_lines_say_what_is_judged_and_why():
-    lines = selection_of(["ggfm/pool.py", "docs/a.md", "parity/judge.py"], ROOT, installed(), "main").lines(
-        list(REGISTRY)
-    )
+    lines = selection_of(["ggfm/pool.py", "docs/a.md", "parity/judge.py"], STUDY, "main").lines(list(REGISTRY))
     assert lines == [
         f"since main: 3 changed files, {len(EVERY)} of {len(EVERY)} components to judge",
         "  ggfm/pool.py: pool, training_steps, training",
@@ -148,47 +149,50 @@ def test_lines_say_what_is_judged_and_why():
     ]
 
 
-def package(folder, **files):
-    for name, text in files.items():
-        path = folder / "p" / f"{name}.py"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return Sources(folder, ["p"])
+def test_the_sides_are_behind_every_component_and_a_checkouts_adapter_behind_none():
+    files = selection_of(["parity/root_ggfm/implementations.py", "parity/root_ggfm/checkouts/ggfm.py"], STUDY).files
+    assert [set(touched) for touched in files.values()] == [EVERY, set()]
 
 
-def test_names_are_followed_through_imports_constants_classes_and_re_exports(tmp_path):
-    sources = package(
-        tmp_path,
-        __init__="from p.a import f",
-        a="from p.b import g as h\ndef f(): return h(1)",
-        b="import p.c\nfrom p import d\nfrom p.e import K\n"
-        "def g(x): return p.c.LIMIT + d.k() + K().x\ndef other(): pass",
-        c="from p.f import WIDE\nLIMIT = WIDE\nUNUSED = 1",
-        d="def k():\n    from p.g import late\n    return late()",
-        e="from p.h import Base\nclass K(Base):\n    def x(self): return 1",
-        f="WIDE = 3",
-        g="def late(): return 1",
-        h="class Base: pass",
-        i="def nobody_calls(): pass",
-    )
-    assert sources.files_of([Reference("p", "f")]) == {f"p/{name}.py" for name in "abcdefgh"}
-    assert sources.files_of([Reference("p.b", "other")]) == {"p/b.py"}
+def test_the_paths_that_the_study_names_exist():
+    assert [path for path in (*STUDY.adapters, *STUDY.irrelevant) if not (ROOT / path).exists()] == []
 
 
-def test_one_method_leads_to_what_it_calls_of_itself_and_of_its_bases(tmp_path):
-    sources = package(
-        tmp_path,
-        a="from p.b import Base\nfrom p.c import used, unused\n"
-        "class A(Base):\n    def m(self): return self.n()\n    def n(self): return used() + self.inherited()\n"
-        "    def o(self): return unused()\n    def q(self): return super().inherited()",
-        b="from p.d import deep\nclass Base:\n    def inherited(self): return deep()\n    def more(self): pass",
-        c="def used(): pass\ndef unused(): pass",
-        d="def deep(): pass",
-    )
-    assert sources.files_of([sources.member("p.a", "A", "m")]) == {"p/a.py", "p/b.py", "p/c.py", "p/d.py"}
-    assert sources.files_of([sources.member("p.a", "A", "q")]) == {"p/a.py", "p/b.py", "p/d.py"}
-    assert sources.files_of([sources.member("p.a", "A", "o")]) == {"p/a.py", "p/c.py"}
-    assert sources.member("p.a", "A", "absent") is None
+@pytest.mark.parametrize(
+    ("text", "behind"),
+    [
+        ("import toy\ndef g(): return toy.f()", "ac"),
+        ("import toy as t\nvalue = t.L", "b"),
+        ("from toy import f", "ac"),
+        ("def g():\n    import toy\n    return toy.f().x", "ac"),
+        ("from toy import c", "c"),
+        ("import toy.c\nvalue = toy.c.X", "c"),
+        ("import toy\nvalue = vars(toy)", ("__init__", *"abc")),
+        ("from toy import *", ("__init__", *"abc")),
+        ("def g(): return 1", ""),
+    ],
+)
+def test_a_package_that_re_exports_is_looked_through(tmp_path, monkeypatch, text, behind):
+    files = {
+        "__init__": "from toy.a import f\nfrom toy.b import K as L\nimport toy.c",
+        "a": "from toy.c import X\ndef f(): return X",
+        "b": "class K: pass",
+        "c": "X = 1",
+        "user": text,
+    }
+    (tmp_path / "toy").mkdir()
+    for name, content in files.items():
+        (tmp_path / "toy" / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("parity.change_impact.FOLDER", tmp_path)
+    found = files_of(import_graph(Study(code=("toy",))), ["toy.user"])
+    assert found == {f"toy/{name}.py" for name in ("user", *behind)}
+
+
+def test_a_missing_grimp_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grimp", None)
+    with pytest.raises(GraphMissing, match="needs grimp: pip install"):
+        import_graph(STUDY)
 
 
 @pytest.mark.parametrize(
@@ -201,12 +205,14 @@ def test_one_method_leads_to_what_it_calls_of_itself_and_of_its_bases(tmp_path):
     ],
 )
 def test_a_module_that_acts_when_imported_is_recognised(tmp_path, text):
-    assert package(tmp_path, a=text).runs_when_imported("p/a.py")
+    (tmp_path / "a.py").write_text(text)
+    assert acts_on_import(tmp_path / "a.py")
 
 
 def test_a_module_that_only_defines_is_too(tmp_path):
     text = '"""D."""\nimport os\nX: int = 1\nY, Z = 1, 2\ndef f(): os.x()\nclass C:\n    a = 1\nif X:\n    W = 1'
-    assert not package(tmp_path, a=text).runs_when_imported("p/a.py")
+    (tmp_path / "a.py").write_text(text)
+    assert not acts_on_import(tmp_path / "a.py")
 
 
 def git(folder, *arguments):

@@ -11,7 +11,7 @@ from parity.component import Context
 from parity.execution import GeneratorState, run
 from parity.loading import load_side
 from parity.results import document
-from parity.root_ggfm.sides.ggfm import GgfmSide
+from parity.root_ggfm.implementations import GgfmSide
 from parity.root_ggfm.stages.attribution import (
     NOT_REACHED,
     StageVerdict,

@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.change_impact import Reference, Sources, component_files, selection_of
+from parity.change_impact import FOLDER, dependencies, files_of, import_graph, selection_of
 from parity.process.pool import Failure, Pool, WorkerError
-from parity.root_ggfm.components import REGISTRY
-from parity.study import installed
+from parity.root_ggfm.study import STUDY
 from tools.fault_injection.changes import CONTROL, Change, source_folder
 from tools.fault_injection.worker import Diagnose, Judge, open_copy, open_tracer
 
@@ -110,19 +109,14 @@ class Impact:
 
 def impact() -> Impact:
     """Return the impact of each of GGFM's files, read from the sources."""
-    package = source_folder()
-    folder = package.parent
-    files = [path.relative_to(folder).as_posix() for path in sorted(package.rglob("*.py"))]
-    touched = selection_of(files, folder, installed()).files
-    components = {file.removeprefix("ggfm/"): tuple(c for c in REGISTRY if c in touched[file]) for file in files}
-    sources = Sources(folder, ("ggfm", "reference_root", "parity"))
-    judging = sources.files_of([Reference("parity.search")]).union(
-        *component_files(sources, installed()).values(), files
-    )
+    files = [path.relative_to(FOLDER).as_posix() for path in sorted(source_folder().rglob("*.py"))]
+    touched = selection_of(files, STUDY).files
+    imports = import_graph(STUDY)
+    judging = files_of(imports, ["parity.search"]).union(*dependencies(STUDY, imports).values(), files)
     digest = hashlib.sha256()
     for file in sorted(file for file in judging if not file.startswith(_OTHER_CODE)):
-        digest.update(f"{file}\n".encode() + (folder / file).read_bytes())
-    return Impact(components, digest.hexdigest()[:16])
+        digest.update(f"{file}\n".encode() + (FOLDER / file).read_bytes())
+    return Impact({file.removeprefix("ggfm/"): touched[file] for file in files}, digest.hexdigest()[:16])
 
 
 def executed_lines(options: Mapping[str, Any]) -> dict[str, frozenset[int]]:
@@ -193,7 +187,8 @@ class Campaign:
                 shown = next((name for name in caught if name in change.component), next(iter(caught), None))
                 diagnosed = self.diagnose and shown is not None and change.what in _TO_CATCH
                 pointed, said = None, ""
-                if diagnosed and shown is not None and not error:
+                # A component that crashed or hung has no input to diagnose.
+                if diagnosed and shown is not None and not error and judged[shown]["params"] is not None:
                     pointed, said = _diagnosis(pool, Diagnose(shown, judged[shown]["params"], self.without))
         result = judged[shown] if shown else {"verdict": "", "reason": ""}
         return {
@@ -264,8 +259,6 @@ class Campaign:
 
 def _diagnosis(pool: Pool, job: Diagnose) -> tuple[dict[str, Any] | None, str]:
     """Return the line that the diagnosis names first, if any, and its sentence."""
-    if job.params is None:  # the component crashed or hung
-        return None, ""
     _, found = next(iter(pool.run([job])))
     if isinstance(found, Failure):
         return None, f"it {found.reason}"

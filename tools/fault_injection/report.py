@@ -117,7 +117,7 @@ def changes_since(rows: Iterable[Row], earlier: Mapping[tuple[str, str, int], Ro
 
 def page(rows: Sequence[Row], conditions: Sequence[str]) -> str:
     """Return the results as sections of Markdown. `conditions`: lines on how the rows were made."""
-    told = "\n".join(f"- {line}" for line in conditions)
+    told = "\n".join(f"- {line}" for line in conditions) or "Not recorded."
     sections = {
         "Conditions": told, "Rates": _rates(rows), "Missed": _missed_table(rows), "Alarms on rewrites": _alarms(rows),
         "Faults by kind": _kinds(rows), "The same verdicts": _stability(rows),
