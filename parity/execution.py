@@ -21,7 +21,13 @@ from parity.draws import Draw, DrawMode, nudged
 from parity.policy import EPS32
 from parity.side import Side, Tree, capabilities
 
-__all__ = ["GeneratorState", "Outcome", "cast", "execute", "generators_kept", "run", "seed_generators", "settings_kept"]
+__all__ = [
+    "GeneratorState", "Outcome", "cast", "execute", "generators_kept", "run", "seed_generators", "settings_kept",
+    "text_of",
+]  # fmt: skip
+
+_LARGEST = 16 << 30
+"""Bytes of one output: a comparison holds four runs of it, and more than this is a mistake, as an expanded tensor."""
 
 _PLAIN = (int, float, str, bytes, type(None))
 """Values that are copied as they are and hold no arrays."""
@@ -106,18 +112,18 @@ def run(
         before = _globals()
         try:
             with mode or contextlib.nullcontext():
-                tree = call(**given)
-            error = None
+                returned = call(**given)
+            tree, error = {name: _copied(name, leaf) for name, leaf in returned.items()}, None
         except Exception as raised:  # noqa: BLE001 - whatever a side raises is an outcome to compare, not a failure
-            tree, error = {}, raised
+            returned, tree, error = {}, {}, _readable(raised)
         generators = GeneratorState.now().digest
         changed = tuple(f"{name}: {before[name]} -> {now}" for name, now in _globals().items() if now != before[name])
         _restore_globals(before)
     given_tensors = _tensors(given)
     storages = {t.untyped_storage().data_ptr() for t in given_tensors.values() if t.numel()}
-    leaves = {name: leaf for name, leaf in tree.items() if isinstance(leaf, Tensor)}
+    leaves = {name: leaf for name, leaf in returned.items() if isinstance(leaf, Tensor)}
     return Outcome(
-        tree={name: _detached(leaf) for name, leaf in tree.items()},
+        tree=tree,
         error=error,
         draws=tuple(mode.draws) if mode else (),
         generators=generators,
@@ -141,8 +147,32 @@ def _nudged(value: Any, seed: int, unit: float) -> Any:
     return [_nudged(item, seed, unit) for item in value] if isinstance(value, list) else value
 
 
-def _detached(leaf: Any) -> Any:
-    return leaf.detach().clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf)
+def _copied(name: str, leaf: Any) -> Any:
+    """Return a detached copy of an output. Raises TypeError for a tensor that cannot be compared."""
+    if not isinstance(leaf, Tensor):
+        return copy.deepcopy(leaf)
+    if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_nested or leaf.device.type == "meta":
+        raise TypeError(f"output {name!r} is not a dense tensor of numbers: {leaf.layout}, {leaf.dtype}, {leaf.device}")
+    if leaf.numel() * leaf.element_size() > _LARGEST:
+        raise TypeError(f"output {name!r} of shape {tuple(leaf.shape)} is larger than {_LARGEST >> 30} GiB")
+    return leaf.detach().clone()
+
+
+def text_of(error: BaseException) -> str:
+    """Return the error's text, also of one that has none to give."""
+    try:
+        return str(error)
+    except Exception as second:  # noqa: BLE001 - the text is made by code of the error's own
+        return f"its text cannot be made: {type(second).__name__}"
+
+
+def _readable(error: Exception) -> Exception:
+    """Return the error, or one in its place whose text can be made."""
+    try:
+        str(error)
+    except Exception:  # noqa: BLE001 - the text is made by code of the error's own
+        return Exception(f"{type(error).__name__}: {text_of(error)}")
+    return error
 
 
 def _tensors(value: Any, name: str = "") -> dict[str, Tensor]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from parity.adapter_file import load_own
+from parity.adapter_file import is_adapter_file, load_own
 from parity.process.host import load_hosted
 from parity.recording.side import RecordedSide
 from parity.side import Side
 from parity.study import Study, installed, with_layout
 
-__all__ = ["forms", "load_side"]
+__all__ = ["check_switches", "forms", "load_side"]
 
 
 def load_side(
@@ -29,8 +29,7 @@ def load_side(
     """
     study = study or installed()
     made = study.implementations.get(name)
-    if (on or off) and not (made and made.profiles):
-        raise ValueError(f"{name} has no switches: --on and --off go with {_with_switches(study) or 'no side here'}")
+    check_switches(name, (*on, *off), study)
     if made is not None:
         return made.load(profile or next(iter(made.profiles), ""), on, off)
     layout, colon, _ = name.partition(":")
@@ -38,7 +37,7 @@ def load_side(
         return cast("Side", RecordedSide(Path(name.removeprefix("golden:")), unchecked=tuple(study.layouts)))
     if (colon and layout in study.layouts) or Path(name).is_dir():
         return cast("Side", load_hosted(with_layout(name, study.layouts)))
-    if name.endswith(".py") or ".py:" in name:
+    if is_adapter_file(name):
         return cast("Side", load_own(name, study.components))
     raise ValueError(f"side {name!r} is unknown; allowed are {', '.join(forms(study))} and the folder of a checkout")
 
@@ -49,5 +48,8 @@ def forms(study: Study) -> list[str]:
     return [*study.implementations, *layouts, "golden:DIR", "FILE.py", "FILE.py:NAME"]
 
 
-def _with_switches(study: Study) -> str:
-    return ", ".join(name for name, made in study.implementations.items() if made.profiles)
+def check_switches(name: str, switches: Sequence[str], study: Study) -> None:
+    """Raise ValueError for switches of a side that has none."""
+    having = [side for side, made in study.implementations.items() if made.profiles]
+    if switches and name not in having:
+        raise ValueError(f"{name} has no switches: --on and --off go with {', '.join(having) or 'no side here'}")

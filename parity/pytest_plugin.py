@@ -16,10 +16,11 @@ import pytest
 
 from parity.change_impact import select
 from parity.cli.options import SESSION, add_options, session_options
+from parity.described import open_described
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
 from parity.report.write import make_document, section_jobs, write_report
-from parity.session import Session, open_session
+from parity.session import Session
 from parity.study import installed
 from parity.summary import summary_lines
 
@@ -56,7 +57,7 @@ def session_of(config: pytest.Config) -> Session:
     if _SESSION not in config.stash:
         since = config.getoption("--since")
         try:
-            session = open_session(**session_options(config.option))
+            session = open_described(session_options(config.option))
             header = session.header()
             if since is not None:
                 session, lines = _since(session, since)

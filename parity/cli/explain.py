@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from parity.atomic_write import write_atomic
-from parity.cli.options import SESSION, add_options, case_of, session_of
+from parity.cli.options import SESSION, add_options, case_of, in_workers, session_of
 from parity.diagnosis.explain import explain as explain_input
 from parity.diagnosis.explain import explain_known
+from parity.jobs import open_judge
 from parity.ledger import Entry, reaching
+from parity.process.pool import Failure
 from parity.search import Candidate, explore, reproduce_line
 from parity.session import Session
 from parity.side import Side
+from parity.verdict import Verdict
 
 __all__ = ["add_parser", "explain"]
 
 _WIDTH = 118
 """Columns printed."""
+
+_LIMIT = 3600.0
+"""Seconds for one profile: a diagnosis may run the training of a whole task many times."""
 
 _MARKS = {"same": "=", "value": "~", "reference only": "<", "candidate only": ">", "other": "!"}
 _LEGEND = "= same   ~ another value   < reference only   > candidate only   ! another draw"
@@ -31,7 +38,7 @@ _LEGEND = "= same   ~ another value   < reference only   > candidate only   ! an
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("explain", help="why one component differs: draws side by side, and the operation")
-    add_options(parser.add_argument, (*SESSION, "on"))
+    add_options(parser.add_argument, (*SESSION, "on", "jobs"), jobs={"help": "0: all in this process, for a debugger"})
     parser.add_argument(
         "--case", metavar="JSON", help="explain this input (default: search for the smallest failing one)"
     )
@@ -43,50 +50,71 @@ def explain(options: argparse.Namespace) -> int:
     """Judge one component, then print (and write) why it disagrees; 0 once that is said."""
     if len(options.component or ()) != 1:
         raise ValueError(f"explain needs exactly one --component, got {len(options.component or ())}")
+    options.jobs = 1 if options.jobs != 0 else 0  # one after the other: a diagnosis is given seconds
     session = session_of(options)
     only = case_of(options, session)
-    found = [_explain(session, profile, tuple(options.on), only) for profile in session.profiles]
+    (component,) = session.components
+    found: list[dict[str, Any]] = []
+    jobs = [_Explanation(profile, tuple(options.on), only) for profile in session.profiles]
+    for k, explained in in_workers(open_judge, jobs, options, limit=_LIMIT):
+        if isinstance(explained, Failure):
+            raise RuntimeError(f"{jobs[k].profile} {component.name}: {explained.reason}")
+        _print(session, *explained)
+        found.append(explained[0])
     if options.json:
         write_atomic(Path(options.json), json.dumps({"explanations": found}, indent=1) + "\n")
         print(f"\nwritten: {options.json}")
     return 0
 
 
-def _explain(session: Session, profile: str, on: tuple[str, ...], only: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Search (or take `only`), print, and return what is written."""
-    (component,) = session.components
-    candidate = session.candidate_in(profile, on=on)
-    result = explore(
-        component, session.reference, candidate, session.context,
-        examples=session.examples, search_seed=session.seed, only=only,
-    )  # fmt: skip
-    # The first one that disagrees is an example, and small, where an example shows it.
-    judgement = result.unexpected or next((j for j in result.judgements if not j.agrees), result.worst)
-    entries = [e for e in reaching(candidate.known, component.name) if e.covers(judgement.params)]
-    sides = component, judgement.params, session.reference
-    if result.unexpected is None:
-        found = explain_known(*sides, candidate, judgement.known, session.context)
-    else:
-        found = explain_input(*sides, _as_judged(candidate, entries), session.context)
-    reproduce = reproduce_line(judgement, result.options).replace("parity check", "parity explain", 1)
-    print(f"\n{profile} {component.name}: {judgement.verdict}")
+@dataclass(frozen=True)
+class _Explanation:
+    """The job of a worker: search (or take `only`), and explain."""
+
+    profile: str
+    on: tuple[str, ...]
+    only: Mapping[str, Any] | None
+
+    def run(self, session: Session, _: Callable[[Any], None]) -> tuple[dict[str, Any], list[Entry], bool]:
+        """Return the explanation, the ledger's entries that cover the input, and True if they do not explain it."""
+        (component,) = session.components
+        candidate = session.candidate_in(self.profile, on=self.on)
+        result = explore(
+            component, session.reference, candidate, session.context,
+            examples=session.examples, search_seed=session.seed, only=self.only,
+        )  # fmt: skip
+        # The first one that disagrees is an example, and small, where an example shows it.
+        judgement = result.unexpected or next((j for j in result.judgements if not j.agrees), result.worst)
+        entries = [e for e in reaching(candidate.known, component.name) if e.covers(judgement.params)]
+        entries = [] if judgement.agrees else entries
+        sides = component, judgement.params, session.reference
+        if result.unexpected is None:
+            found = explain_known(*sides, candidate, judgement.known, session.context)
+        else:
+            found = explain_input(*sides, _as_judged(candidate, entries), session.context)
+        written = {
+            "component": component.name,
+            "profile": self.profile,
+            "verdict": judgement.verdict.value,
+            "params": judgement.params,
+            "known": [entry.name for entry in entries],
+            "reproduce": reproduce_line(judgement, result.options).replace("parity check", "parity explain", 1),
+            "explanation": found,
+        }
+        return written, entries, result.unexpected is not None
+
+
+def _print(session: Session, written: Mapping[str, Any], entries: list[Entry], unexpected: bool) -> None:
+    found = written["explanation"]
+    print(f"\n{written['profile']} {written['component']}: {written['verdict']}")
     print(fill(found["sentence"], _WIDTH, break_long_words=False, break_on_hyphens=False))
     if found["look_at"] is not None:
         print(f"\nlook first at {_place(found['look_at'])}: {found['look_at']['text']}")
     _print_draws(found["draws"])
-    _print_operations(found["operations"], judgement.params)
-    if not judgement.agrees:
-        _print_entries(entries, session.study.labels, unexpected=result.unexpected is not None)
-    print(f"\nreproduce: {reproduce}", flush=True)
-    return {
-        "component": component.name,
-        "profile": profile,
-        "verdict": judgement.verdict.value,
-        "params": judgement.params,
-        "known": [entry.name for entry in entries] if not judgement.agrees else [],
-        "reproduce": reproduce,
-        "explanation": found,
-    }
+    _print_operations(found["operations"], written["params"])
+    if not Verdict(written["verdict"]).agrees:
+        _print_entries(entries, session.study.labels, unexpected=unexpected)
+    print(f"\nreproduce: {written['reproduce']}", flush=True)
 
 
 def _as_judged(candidate: Candidate, entries: list[Entry]) -> Side:

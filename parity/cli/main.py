@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     try:
         code: int = options.run(options)
+    except SystemExit as error:  # the code of a side, where it runs in this process: no end of the command's own
+        print(f"parity {options.command}: the code of a side called sys.exit({error.code!r})", file=sys.stderr)
+        return 2
     except (ValueError, OSError, RuntimeError) as error:
         print(f"parity {options.command}: {error}", file=sys.stderr)
         return 2

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from parity.adapter_file import nearest
+from parity.described import open_described
 from parity.loading import forms
 from parity.process.pool import Opener, Pool, usable_cores
 from parity.search import inputs_of
-from parity.session import Session, open_session
+from parity.session import Session
 from parity.study import installed
 
 __all__ = [
@@ -115,7 +116,7 @@ def in_workers(
 
 def session_of(options: argparse.Namespace) -> Session:
     """Open the session and print its header. Raises ValueError naming the option that is wrong."""
-    session = open_session(**session_options(options))
+    session = open_described(session_options(options), here=getattr(options, "jobs", None) == 0)
     print("\n".join(session.header()), flush=True)
     return session
 

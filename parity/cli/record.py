@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from parity.cli.options import CONDITIONS, HOST, POOL, add_options, in_workers, session_options
+from parity.described import open_described
 from parity.process.pool import Handler
 from parity.recording.recording import About, Conditions, Entry, Recording, code_of, source_of, versions
 from parity.recording.side import record_component
@@ -53,7 +54,7 @@ def record(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.side} is recorded already: record the side itself")
     options.reference = options.candidate = options.side
     options.profile = [options.profile] if options.profile else None
-    session = open_session(**session_options(options))
+    session = open_described(session_options(options), here=options.jobs == 0)
     names = [component.name for component in session.components]
     everything = set(names) == set(session.study.components)
     folder = Path(options.out)

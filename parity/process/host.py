@@ -28,7 +28,7 @@ from typing import IO, Any
 import torch
 
 from parity.component import Context
-from parity.execution import Outcome, execute, settings_kept
+from parity.execution import Outcome, execute, settings_kept, text_of
 from parity.process.child import end, keep
 from parity.process.wire import SIZE, decode, encode, from_plain, to_plain
 from parity.side import Capabilities, MissingComponent, Side, SideDied, SideTimedOut
@@ -354,7 +354,7 @@ def _load(loader: str, specifier: str) -> tuple[Any, dict[str, Any]]:
     except BaseException as error:  # noqa: BLE001 - whatever importing it raises, an exit included
         where = traceback.extract_tb(error.__traceback__)[-1]
         at = f"{Path(where.filename).name}:{where.lineno}"
-        return None, {"refused": f"{specifier} cannot be loaded: {type(error).__name__}: {error} ({at})"}
+        return None, {"refused": f"{specifier} cannot be loaded: {type(error).__name__}: {text_of(error)} ({at})"}
     finally:
         os.chdir(folder)
     return side, {"name": side.name, "version": side.version, "notes": list(side.notes)}
@@ -400,7 +400,7 @@ def _guarded(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except SystemExit as error:
         return {"died": f"called sys.exit({error.code!r})"}
     except BaseException as error:  # noqa: BLE001 - the code may raise anything, and must not end the process
-        return {"died": f"raised {type(error).__name__}: {error}"}
+        return {"died": f"raised {type(error).__name__}: {text_of(error)}"}
     finally:
         os.chdir(folder)
         sys.path[:] = path

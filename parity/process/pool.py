@@ -8,6 +8,7 @@ import io
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from parity.execution import text_of
 from parity.process.child import end, keep
 
 __all__ = ["Failure", "Handler", "Opener", "Pool", "WorkerError", "usable_cores"]
@@ -101,13 +103,16 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """The index of each job and its result or its `Failure`, as they finish; jobs start in the given order.
+    def run(self, jobs: Sequence[Any], time_limit: float | None = None) -> Iterator[tuple[int, Any]]:
+        """Yield the index of each job and its result or its `Failure`, as they finish; jobs start in the given order.
+
+        `time_limit`: of these jobs and later ones.
 
         Raises WorkerError if a process ends before it is ready for work. Left early (an interrupt), every process
         that is still at work is killed.
         """
         waiting = deque(enumerate(jobs))
+        self._limit = time_limit or self._limit
         try:
             while waiting or any(worker.job is not None for worker in self._workers):
                 self._assign(waiting)
@@ -171,10 +176,15 @@ class Pool:
         """Take one message; a job's result or failure, if that is what it brings."""
         try:
             if worker.connection.poll():
-                return self._message(worker, *worker.connection.recv())
+                return self._message(worker, *_Reader(io.BytesIO(worker.connection.recv_bytes())).load())
         except (EOFError, OSError):  # it has ended, or is as good as ended: nothing can be heard of it
             worker.process.join(_GRACE)
             worker.deadline = min(worker.deadline, time.monotonic())
+        except Exception as error:
+            self._kill(worker)
+            if worker.job is None:
+                raise WorkerError(f"a worker process sent what cannot be read: {error}") from error
+            return worker.job, Failure(f"its process sent what cannot be read: {error}", "", tuple(worker.told))
         if worker.process.is_alive() and worker.deadline > time.monotonic():
             return None
         if worker.process.is_alive():
@@ -208,6 +218,19 @@ def usable_cores() -> int:
     """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+class _Reader(pickle.Unpickler):
+    """Reads a message. A class that this process has not imported is one of code that is judged: a value of it (of an
+    enumeration, say) is read as what it was made from."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(module, name) if module in sys.modules else _Value
+
+
+class _Value:
+    def __new__(cls, *given: Any) -> Any:
+        return given[-1] if given else None
 
 
 def _keep_worker(connection: Connection, opener: Opener, arguments: tuple[Any, ...], log: Path) -> None:
@@ -244,9 +267,11 @@ def _serve(connection: Connection, opener: Opener, arguments: tuple[Any, ...], l
         faulthandler.dump_traceback_later(limit)
         try:
             answer = ("done", handler(job, lambda value: connection.send(("told", value))))
-        except Exception as error:  # noqa: BLE001 - a job that fails is reported, and the next one is taken
+        except SystemExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a job that fails is reported, and the next one is taken
             traceback.print_exc()
-            answer = ("raised", f"{type(error).__name__}: {error}")
+            answer = ("raised", f"{type(error).__name__}: {text_of(error)}")
         finally:
             faulthandler.cancel_dump_traceback_later()
         sys.stdout.flush()

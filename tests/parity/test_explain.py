@@ -192,7 +192,7 @@ def test_an_unexpected_difference_is_explained_with_the_known_ones_turned_off(ca
 
     predict = BrownianBridge.predict_x0_from_objective
     monkeypatch.setattr(BrownianBridge, "predict_x0_from_objective", lambda *a, **k: predict(*a, **k) * (1 + 1e-6))
-    assert main(["explain", "--component", "predict_x0", *FAST[:4], "--profile", "described"]) == 0
+    assert main(["explain", "--component", "predict_x0", *FAST[:4], "--profile", "described", "--jobs", "0"]) == 0
     assert "no known difference explains this" in capsys.readouterr().out
 
 

@@ -83,7 +83,6 @@ def test_pytest_takes_adapter_files_too_and_judges_nothing_else():
 
 
 ONE = """
-from parity.components import REGISTRY
 def {name}(**given):
     return {{"y": 1}}
 def _helper():
@@ -175,7 +174,7 @@ WRONG = {
     "class Onw: pass": r"has no 'Own' \(did you mean Onw\?\)",
     "class Own: pass": "has no component: no method is named after one",
     "class Own:\n    def __init__(self, x): pass": r"Own\(\) cannot be made: TypeError",
-    "def Own(): pass": "is a function; name a class",
+    "def Own(): pass": "own.py:Own is a function, .* is none: compare two functions, or two classes",
     "class Own:\n    def shedule(self): pass": r"'shedule', which is no component \(did you mean schedule\?\)",
 }
 
@@ -188,7 +187,7 @@ def test_a_wrong_file_says_what_is_wrong(text, said, tmp_path):
 
 DECLARED = """
 from hypothesis import strategies as st
-from parity.components import Component
+from parity import Component
 def _made(**changes):
     plain = dict(name="mine", title="t", formula="f", strategy=lambda: st.just({}), examples=[{}])
     return Component(**plain | changes, build=lambda p, _: {})
