@@ -43,7 +43,7 @@ class Comparison:
 
     def summary(self) -> str:
         """Return a few lines: the verdicts by profile, each difference, and what to look at first."""
-        return "\n".join(summary_lines(self.rows))
+        return "\n".join(summary_lines(self.rows, self.session.order))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values: conditions, ledger, results."""
@@ -71,7 +71,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why two sides disagree on one input: `found` as JSON values, the line of the candidate to look at first."""
+    """Explain why two sides disagree on one input; `found` holds it as JSON values."""
 
     found: Mapping[str, Any] = field(repr=False)
 

@@ -14,14 +14,11 @@ from typing import Any
 
 import pytest
 
-from parity.change_impact.selection import select
+from parity.change_impact import select
 from parity.cli.options import SESSION, add_options, session_options
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
-from parity.report import write_report
-from parity.report.sections import collected, extras_for
-from parity.results import document
-from parity.root_ggfm.statistical_tests.apply import apply_tests
+from parity.report.write import make_document, section_jobs, write_report
 from parity.session import Session, open_session
 from parity.study import installed
 from parity.summary import summary_lines
@@ -73,7 +70,7 @@ def session_of(config: pytest.Config) -> Session:
 def _since(session: Session, revision: str) -> tuple[Session, list[str]]:
     if not session.in_tree:
         raise ValueError("--since knows changes of the packages in this tree; leave it out for other sides")
-    selection = select(revision)
+    selection = select(revision, session.study)
     chosen = tuple(c for c in session.components if c.name in selection.reasons)
     return replace(session, components=chosen), selection.lines([c.name for c in session.components])
 
@@ -168,20 +165,19 @@ class ParityReporter:
         if not self._results:
             return
         terminalreporter.section("parity")
-        for line in summary_lines(self._results.values()):
+        order = session_of(self._config).order if self._config is not None else ()
+        for line in summary_lines(self._results.values(), order):
             terminalreporter.line(line)
         if self._config is not None and self._config.getoption("--report"):
             terminalreporter.line(f"report: {self._write(self._config)}")
 
     def _write(self, config: pytest.Config) -> Path:
         session, results = session_of(config), list(self._results.values())
-        jobs = extras_for(session, results)
+        jobs = section_jobs(session, results)
         limit = time_limit(config.getoption("--time-limit"), session.examples)
         with Pool(open_judge, (session_options(config.option),), size=usable_cores(), time_limit=limit) as pool:
-            extras, lost = collected(jobs, pool.run(jobs))
-        results = apply_tests(results, extras.get("distributions", []), session.ledger)
-        made = document(session, results) | extras | {"unfinished": lost}
-        return write_report(made, Path(config.getoption("--report")))
+            made = make_document(session, results, jobs, pool.run(jobs))
+        return write_report(made.document, Path(config.getoption("--report")), session.study.sections)
 
 
 def _plain_properties(result: dict[str, Any]) -> list[tuple[str, object]]:

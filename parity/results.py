@@ -1,4 +1,4 @@
-"""Results as plain JSON values: what pytest workers send, what reports are made of, what other tools read."""
+"""Write results as plain JSON values: for pytest workers, for reports, for other tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from parity.component import Component
 from parity.policy import EPS32, EPS64
-from parity.root_ggfm.components import REGISTRY
 from parity.search import ComponentResult, reproduce_line
 from parity.session import Session
 from parity.verdict import Judgement, Verdict
@@ -17,17 +16,13 @@ from parity.version import __version__
 
 __all__ = ["FORMAT", "document", "plain_result"]
 
-FORMAT = "parity-report/2"
-"""Of the document. `parity.report.read` says what is made of others."""
+FORMAT = "parity-report/3"
+"""Of the document. `parity.report.read` shows documents of other formats as far as it can."""
 
 
-def plain_result(result: ComponentResult, profile: str, component: Component | None = None) -> dict[str, Any]:
-    """One component's result. Floats that JSON cannot hold are written as strings.
-
-    `component`: its declaration, where it is not one of parity's own.
-    """
+def plain_result(result: ComponentResult, profile: str, component: Component) -> dict[str, Any]:
+    """Return one component's result. Floats that JSON cannot hold are written as strings."""
     shown = result.unexpected or result.worst
-    component = component or REGISTRY[result.component]
     leaves: dict[str, dict[str, Any]] = {}
     for judgement in result.judgements:
         for leaf in judgement.leaves:
@@ -54,23 +49,30 @@ def plain_result(result: ComponentResult, profile: str, component: Component | N
     return finite
 
 
-def document(
-    session: Session, results: Iterable[Mapping[str, Any]], *, stages: Iterable[Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
-    """The whole report as one JSON document. `stages`: of whole runs."""
+def document(session: Session, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the whole report as one JSON document, less the sections of `parity report`.
+
+    `components`: the names of all that the study has, along its pipeline, then of others. `plain_profile`: the
+    candidate's profile in which a switch acts alone. The ledger is left out where the candidate is none of the study's.
+    """
+    study = session.study
+    made = study.implementations.get(session.candidate)
+    described = made is not None or any(session.candidate_in(profile).known for profile in session.profiles)
     return {
         "format": FORMAT,
         "parity": __version__,
         "header": session.header(),
-        "ledger": [asdict(entry) for entry in session.ledger.values()],
+        "labels": list(study.labels),
+        "plain_profile": next(iter(made.profiles), "") if made else "",
+        "components": session.order,
+        "ledger": [asdict(entry) for entry in session.ledger.values()] if described else [],
         "results": list(results),
-        **({} if stages is None else {"stages": list(stages)}),
     }
 
 
 def _error_row(leaf: Mapping[str, Any]) -> dict[str, Any]:
-    """The float32 and the float64 error of one output: absolute, relative to its largest number, and in units in the
-    last place of that number. Equal bits have the reference's own float32 error."""
+    """Return the float32 and the float64 error of one output: absolute, relative to its largest number, and in units in
+    the last place of that number. Equal bits have the reference's own float32 error."""
     scale = leaf["scale"]
     same = leaf["verdict"] == Verdict.IDENTICAL
     error32, error64 = leaf["reference_error32"] if same else leaf["error32"], leaf["error64"]

@@ -61,6 +61,11 @@ class Session:
         """True if both sides are the study's own: sections of the report that need whole runs need these."""
         return {self.reference_named, self.candidate} <= set(self.study.implementations)
 
+    @property
+    def order(self) -> list[str]:
+        """The names of components along the pipeline: those of the study, then others that are compared."""
+        return list(dict.fromkeys([*self.study.components, *(component.name for component in self.components)]))
+
     def component(self, name: str) -> Component:
         """Return the component of that name, as it is compared here. Raises ValueError if it is not."""
         found = next((c for c in self.components if c.name == name), None)

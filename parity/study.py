@@ -55,18 +55,39 @@ class Layout:
     like: str = ""
 
 
+Rows = Sequence[Mapping[str, Any]]
+"""Results of components, as plain values."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the report besides the components.
+    """Declare a part of the report besides the components; the document holds its value, plain, under `key`.
 
-    `make(session, rows)` returns its value in the document under `key`; it runs in a worker. `applies(session, rows)`:
-    False leaves it out.
+    `make(session, rows)` returns the value, in a worker; `applies(session, rows)`: False leaves the section out.
+    `read(folder)`, of a section that is not made, returns the value for `parity report --KEY DIR`; `help` explains this
+    option.
+    `form`: the value's type, with which msgspec checks a stored one; of a list, entries of another form alone are lost.
+    `templates`: a package whose folder `templates` has `KEY.html.j2` and `KEY.md.j2`. They show `section.value`, below
+    the title; `names`: what they use besides. `label` stands in the page's list of contents.
+    `count_wrong(value)`: how many things, named by `wrong` (one, several), are not as expected: the page's beginning.
+    `unexpected(value)`: lines of the summary; any of them makes the exit code 1.
+    `settle(rows, value, ledger)` returns the rows with the verdicts that this section gives them.
     """
 
     key: str
     title: str
-    make: Callable[[Any, Sequence[Mapping[str, Any]]], Any]
-    applies: Callable[[Any, Sequence[Mapping[str, Any]]], bool]
+    label: str = ""
+    make: Callable[[Any, Rows], Any] = lambda session, rows: None  # noqa: ARG005 - it is read
+    applies: Callable[[Any, Rows], bool] = lambda session, rows: True  # noqa: ARG005 - in every report
+    read: Callable[[Path], Any] | None = None
+    help: str = ""
+    form: Any = Any
+    templates: str = ""
+    names: Mapping[str, Any] = field(default_factory=dict)
+    wrong: tuple[str, str] = ("", "")
+    count_wrong: Callable[[Any], int] = lambda value: 0  # noqa: ARG005 - it expects nothing
+    unexpected: Callable[[Any], Sequence[str]] = lambda value: ()  # noqa: ARG005 - it expects nothing
+    settle: Callable[[Rows, Any, Mapping[str, Any]], Rows] = lambda rows, value, ledger: rows  # noqa: ARG005
 
 
 def _no_task(name: str) -> tuple[Any, str]:

@@ -1,4 +1,4 @@
-"""The end of a comparison in a few lines: each profile, what is not as expected, and the one thing to look at first."""
+"""Sum a comparison up in a few lines: each profile, what is not as expected, and the one thing to look at first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from parity.root_ggfm.components import REGISTRY
 from parity.verdict import Verdict
 
 __all__ = ["as_expected", "failure_lines", "look_first", "output_lines", "summary_lines"]
@@ -15,18 +14,24 @@ Row = Mapping[str, Any]
 
 
 def as_expected(rows: Iterable[Row]) -> bool:
-    """Whether nothing unexpected was seen, and no ledger entry is stale."""
+    """True if nothing unexpected was seen, and no ledger entry is stale."""
     return not any(_bad(row) for row in rows)
 
 
-def look_first(rows: Iterable[Row]) -> Row | None:
-    """Of what is not as expected, what comes first in the pipeline: what lies behind it may follow from it. Of two
-    profiles the graver one; what is missing only after all that was compared. None where all is as expected."""
-    return min(filter(_bad, rows), key=_priority, default=None)
+def look_first(rows: Iterable[Row], order: Sequence[str]) -> Row | None:
+    """Return the result to look at first of those that are not as expected; None if there is none.
+
+    That is the first in the pipeline, whose names `order` lists: what lies behind it may follow from it. Of two
+    profiles it is the graver one; a missing component comes after all that were compared.
+    """
+    return min(filter(_bad, rows), key=lambda row: _priority(row, order), default=None)
 
 
-def summary_lines(results: Iterable[Row]) -> list[str]:
-    """One line per profile, one per result that is not as expected, then what to look at first and how."""
+def summary_lines(results: Iterable[Row], order: Sequence[str]) -> list[str]:
+    """Return a line per profile, one per result that is not as expected, then the one to look at first and how.
+
+    `order`: the names of components along the pipeline.
+    """
     rows = list(results)
     lines = [_profile_line(profile, [r for r in rows if r["profile"] == profile]) for profile in _profiles(rows)]
     for row in filter(_bad, rows):
@@ -34,12 +39,12 @@ def summary_lines(results: Iterable[Row]) -> list[str]:
             lines.append(f"UNEXPECTED {row['profile']} {row['component']}: {row['verdict']}")
         lines += [f"STALE {row['profile']} {row['component']}: {s['difference']}, {s['reason']}" for s in _stale(row)]
     lines += _missing_lines(rows)
-    first = look_first(rows)
+    first = look_first(rows, order)
     return lines + (_first_lines(first) if first else [])
 
 
 def failure_lines(row: Row) -> list[str]:
-    """All that is known of one result that is not as expected, for a test that fails."""
+    """Return all that is known of one result that is not as expected, for a test that fails."""
     shown = row["judgement"]
     lines = [f"{row['profile']} {row['component']}: {row['verdict']}. {shown['reason']}", *shown["notes"]]
     lines.append(f"smallest input: {shown['params']}")
@@ -51,7 +56,7 @@ def failure_lines(row: Row) -> list[str]:
 
 
 def output_lines(row: Row) -> list[str]:
-    """What a component whose process was lost had printed last, and where in the code it was."""
+    """Return the last lines that a component's lost process printed, and where in the code it was."""
     return [f"| {line}" for line in str(row.get("output", "")).splitlines()[-40:]]
 
 
@@ -82,7 +87,7 @@ def _profile_line(profile: str, rows: Sequence[Row]) -> str:
 
 
 def _missing_lines(rows: Sequence[Row]) -> list[str]:
-    """By name, profile by profile: what nothing can be said of, and which is no pass."""
+    """Name the missing components, profile by profile: nothing can be said of them, and that is no pass."""
     names = {p: [r["component"] for r in rows if r["profile"] == p and _missing(r)] for p in _profiles(rows)}
     return [f"MISSING {profile}, not compared: {', '.join(found)}" for profile, found in names.items() if found]
 
@@ -97,8 +102,7 @@ def _missing(row: Row) -> bool:
     return bool(row["verdict"] == Verdict.MISSING)
 
 
-def _priority(row: Row) -> tuple[bool, int, int]:
-    order = list(REGISTRY)
+def _priority(row: Row, order: Sequence[str]) -> tuple[bool, int, int]:
     place = order.index(row["component"]) if row["component"] in order else len(order)
     graver = list(Verdict).index(row["verdict"]) if row["verdict"] in list(Verdict) else len(Verdict)
     return _missing(row), place, -graver if not row["ok"] else 0

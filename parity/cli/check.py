@@ -8,12 +8,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parity.change_impact.selection import select
+from parity.change_impact import select
 from parity.cli.options import POOL, SESSION, add_options, case_of, session_of, session_options
 from parity.compare import Comparison
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
-from parity.report.sections import Extra
+from parity.report.write import SectionJob
 from parity.session import Session
 from parity.summary import output_lines
 from parity.verdict import Verdict
@@ -51,7 +51,7 @@ def jobs_of(session: Session, options: argparse.Namespace, **settings: Any) -> l
     if options.since is not None:
         if not session.in_tree:
             raise ValueError("--since knows changes of the packages in this tree; leave it out for other sides")
-        selection = select(options.since)
+        selection = select(options.since, session.study)
         print("\n".join(selection.lines(chosen)), flush=True)
         chosen = [name for name in chosen if name in selection.reasons]
     for profile in session.profiles:
@@ -89,7 +89,7 @@ def judge_jobs(
     return rows(), True
 
 
-def worked(jobs: Sequence[Job | Extra], options: argparse.Namespace, examples: int) -> Iterator[tuple[int, Any]]:
+def worked(jobs: Sequence[Job | SectionJob], options: argparse.Namespace, examples: int) -> Iterator[tuple[int, Any]]:
     """The index of each job and its result, as they finish in the worker processes that `options` ask for."""
     if options.jobs == 0:
         judge = open_judge(session_options(options))

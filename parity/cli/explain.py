@@ -90,7 +90,7 @@ def _explain(session: Session, profile: str, on: tuple[str, ...], only: Mapping[
 
 
 def _as_judged(candidate: Candidate, entries: list[Entry]) -> Side:
-    """What disagrees unexpectedly does so with all that the ledger knows turned off."""
+    """Return the candidate with every known difference turned off: so an unexpected one was judged."""
     if entries and candidate.without is not None:
         return candidate.without(tuple(entry.name for entry in entries))
     return candidate.side
@@ -109,7 +109,7 @@ def _print_draws(draws: Mapping[str, Any] | None) -> None:
 
 
 def _event(event: Mapping[str, Any] | None) -> list[str]:
-    """What was drawn from which generator, where, and the line itself."""
+    """Return the draw, its generator, its place and the line, in lines of text."""
     if event is None:
         return []
     site, seed = event["site"], event["seed"]

@@ -22,7 +22,11 @@ _EPILOG = """exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the value is the exit code."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["faults"]:
+        print("parity faults: moved to python -m tools.fault_injection", file=sys.stderr)
+        return 2
+    options = parser().parse_args(given)
     try:
         code: int = options.run(options)
     except (ValueError, OSError, RuntimeError) as error:

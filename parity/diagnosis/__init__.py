@@ -1,3 +1,3 @@
-"""Why two sides differ: their random draws, their operations, the stages of a run."""
+"""Explain why two sides differ: by their random draws, then by their operations."""
 
 __all__: list[str] = []

@@ -20,7 +20,7 @@ from parity.diagnosis.symbols import tree_of
 from parity.execution import execute
 from parity.judge import judge
 from parity.search import Candidate
-from parity.side import Side, SideLost, capabilities
+from parity.side import Side, SideDied, SideTimedOut, capabilities
 from parity.study import installed
 from parity.verdict import Judgement, Verdict
 
@@ -106,7 +106,7 @@ def _in_host(
 ) -> dict[str, Any]:
     """Let a side whose code runs in another process explain it there; traces from two processes are not aligned."""
     said = _capitalised(_verdict(found, None))
-    if any(f": {kind.__name__}: " in found.reason for kind in SideLost.__subclasses__()):
+    if any(f": {kind.__name__}: " in found.reason for kind in (SideDied, SideTimedOut)):
         return only(f"{said}. A component that ended its process is not run once more to be traced.")
     elsewhere = [side for side in (reference, candidate) if capabilities(side).code == "elsewhere"]
     hosted, other = elsewhere[0], candidate if elsewhere[0] is reference else reference

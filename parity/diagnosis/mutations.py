@@ -1,8 +1,8 @@
 """The mutation operators: small changes of one statement that undo a slip, and how likely each slip is.
 
-An operator of expressions takes a part of a statement and what its scope holds, and yields expressions that may stand
-in its place, each with a rank: 0 for a likely slip, 1 for a less likely one, 2 for a change to be made only where
-nothing else helps. Its name, without the underscore, is its name in `parity.diagnosis.settings`.
+An operator of expressions takes a node, the part of the statement that it is, and its scope. It yields expressions that
+may replace the node, each with a rank: 0 for a likely slip, 1 for a less likely one, 2 for a change to be made only
+where nothing else helps. Its name, without the underscore, is its name in `parity.diagnosis.settings`.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _mutations_of(part: Part, scope: Scope) -> Iterator[Edit]:
     for nodes, operator in _EXPRESSION_OPERATORS:
         name = operator.__name__.removeprefix("_")
         if isinstance(part.node, nodes) and enabled(name):
-            for new, rank in operator(part, scope):
+            for new, rank in operator(part.node, part, scope):
                 yield part.into(new, 2 if chooses else rank, name)
 
 
@@ -223,7 +223,10 @@ def _how_telling(was: ast.Constant, new: ast.expr, scope: Scope, *, odd: bool, f
 
 # Operators of expressions. Their order is that in which changes of equal rank are tried.
 
-_Operator = Callable[[Part, Scope], Iterator[tuple[ast.expr, int]]]
+_Proposals = Iterator[tuple[ast.expr, int]]
+"""Expressions that may replace a part, each with its rank."""
+
+_Operator = Callable[[Any, Part, Scope], _Proposals]
 _EXPRESSION_OPERATORS: list[tuple[tuple[type[ast.AST], ...], _Operator]] = []
 
 
@@ -238,29 +241,29 @@ def _of(*nodes: type[ast.AST]) -> Callable[[_Operator], _Operator]:
 
 
 @_of(ast.Constant)
-def _names_for_constants(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    kind = type(_value(part)).__name__
+def _names_for_constants(node: ast.Constant, _part: Part, scope: Scope) -> _Proposals:
+    kind = type(node.value).__name__
     if kind in ("int", "float"):
         yield from ((_name(name), 1) for name, its in scope.kinds.items() if its == kind)
 
 
 @_of(ast.Constant)
-def _unread_for_constants(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    if not isinstance(_value(part), str):
+def _unread_for_constants(node: ast.Constant, _part: Part, scope: Scope) -> _Proposals:
+    if not isinstance(node.value, str):
         yield from ((_parsed(unread), 0) for unread in scope.unread)
 
 
 @_of(ast.Constant)
-def _booleans(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    if isinstance(_value(part), bool):
-        yield ast.Constant(not _value(part)), 0
+def _booleans(node: ast.Constant, _part: Part, _scope: Scope) -> _Proposals:
+    if isinstance(node.value, bool):
+        yield ast.Constant(not node.value), 0
 
 
 @_of(ast.Constant)
-def _reference_numbers(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _reference_numbers(node: ast.Constant, _part: Part, scope: Scope) -> _Proposals:
     """A number of the reference's. A constant that the reference has as well is less likely to be the wrong one."""
-    if _is_number(part.node):
-        value, numbers = part.node.value, scope.tokens.numbers
+    if _is_number(node):
+        value, numbers = node.value, scope.tokens.numbers
         few = sum(numbers.values()) <= _FEW
         for number, lacking in numbers.items():
             if number != value and not (isinstance(value, int) and isinstance(number, float)):
@@ -269,9 +272,9 @@ def _reference_numbers(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int
 
 
 @_of(ast.Constant)
-def _near_numbers(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    if _is_number(part.node):
-        value, numbers = part.node.value, scope.tokens.numbers
+def _near_numbers(node: ast.Constant, _part: Part, scope: Scope) -> _Proposals:
+    if _is_number(node):
+        value, numbers = node.value, scope.tokens.numbers
         if value and -value not in numbers:
             yield ast.UnaryOp(ast.USub(), ast.Constant(value)), int(value in numbers)
         half = value // 2 if isinstance(value, int) and value % 2 == 0 else value / 2
@@ -281,8 +284,8 @@ def _near_numbers(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
 
 
 @_of(ast.Constant)
-def _reference_strings(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    value = _value(part)
+def _reference_strings(node: ast.Constant, _part: Part, scope: Scope) -> _Proposals:
+    value = node.value
     if isinstance(value, str):
         few = sum(scope.tokens.strings.values()) <= _FEW
         for word, lacking in scope.tokens.strings.items():
@@ -293,17 +296,13 @@ def _reference_strings(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int
 
 
 @_of(ast.BinOp)
-def _left_out_operands(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = part.node
-    assert isinstance(node, ast.BinOp)
+def _left_out_operands(node: ast.BinOp, _part: Part, _scope: Scope) -> _Proposals:
     for kept, dropped in ((node.left, node.right), (node.right, node.left)):
         yield kept, int(isinstance(dropped, ast.BinOp))
 
 
 @_of(ast.BinOp)
-def _arithmetic(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = part.node
-    assert isinstance(node, ast.BinOp)
+def _arithmetic(node: ast.BinOp, _part: Part, _scope: Scope) -> _Proposals:
     by_one = isinstance(node.right, ast.Constant) and node.right.value == 1
     for operator in _ARITHMETIC[:2] if by_one else _ARITHMETIC:  # times 1 is the same as the operand alone
         if not isinstance(node.op, operator):
@@ -311,32 +310,25 @@ def _arithmetic(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
 
 
 @_of(ast.BinOp)
-def _exchanged_operands(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = part.node
-    assert isinstance(node, ast.BinOp)
+def _exchanged_operands(node: ast.BinOp, _part: Part, _scope: Scope) -> _Proposals:
     if not isinstance(node.op, ast.Add | ast.Mult):
         yield ast.BinOp(node.right, node.op, node.left), 0
 
 
 @_of(ast.BinOp)
-def _regrouped_operands(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = part.node
-    assert isinstance(node, ast.BinOp)
+def _regrouped_operands(node: ast.BinOp, _part: Part, _scope: Scope) -> _Proposals:
     if isinstance(node.left, ast.BinOp) and not isinstance(node.left.op, type(node.op)):
         yield ast.BinOp(ast.BinOp(node.left.left, node.op, node.right), node.left.op, node.left.right), 0
 
 
 @_of(ast.UnaryOp)
-def _signs(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    assert isinstance(part.node, ast.UnaryOp)
-    yield part.node.operand, 0
+def _signs(node: ast.UnaryOp, _part: Part, _scope: Scope) -> _Proposals:
+    yield node.operand, 0
 
 
 @_of(ast.Compare)
-def _comparisons(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _comparisons(node: ast.Compare, _part: Part, _scope: Scope) -> _Proposals:
     """Another comparison. An equality is seldom meant to be an order; of words it never is."""
-    node = part.node
-    assert isinstance(node, ast.Compare)
     equality, word = isinstance(node.ops[0], _EQUALITY), _compares_words(node)
     nearest = _BOUNDARY.get(type(node.ops[0]))
     for operator in sorted(_COMPARISONS, key=lambda one: one is not nearest):
@@ -346,175 +338,162 @@ def _comparisons(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
 
 
 @_of(ast.BoolOp, ast.IfExp)
-def _branches(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _branches(node: ast.BoolOp | ast.IfExp, _part: Part, _scope: Scope) -> _Proposals:
     """One part of a condition, or one branch of a conditional expression."""
-    if isinstance(part.node, ast.BoolOp):
-        yield from ((value, 2) for value in part.node.values)
-    if isinstance(part.node, ast.IfExp):
-        yield from ((value, 1) for value in (part.node.body, part.node.orelse))
+    if isinstance(node, ast.BoolOp):
+        yield from ((value, 2) for value in node.values)
+    if isinstance(node, ast.IfExp):
+        yield from ((value, 1) for value in (node.body, node.orelse))
 
 
 @_of(ast.Call)
-def _exchanged_arguments(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
-    for elements in _exchanged(call.args, len(call.args)):
-        yield ast.Call(call.func, elements, call.keywords), 0
+def _exchanged_arguments(node: ast.Call, _part: Part, _scope: Scope) -> _Proposals:
+    for elements in _exchanged(node.args, len(node.args)):
+        yield ast.Call(node.func, elements, node.keywords), 0
 
 
 @_of(ast.Call)
-def _left_out_arguments(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
-    if len(call.args) > 1:
-        yield ast.Call(call.func, call.args[:-1], call.keywords), 1
+def _left_out_arguments(node: ast.Call, _part: Part, _scope: Scope) -> _Proposals:
+    if len(node.args) > 1:
+        yield ast.Call(node.func, node.args[:-1], node.keywords), 1
 
 
 @_of(ast.Call)
-def _exchanged_keywords(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _exchanged_keywords(node: ast.Call, _part: Part, _scope: Scope) -> _Proposals:
     """Keyword arguments are computed in the order in which they stand."""
-    call = _call(part)
-    for k in range(len(call.keywords) - 1):
-        pair = call.keywords[k : k + 2]
+    for k in range(len(node.keywords) - 1):
+        pair = node.keywords[k : k + 2]
         if all(any(isinstance(inner, ast.Call) for inner in ast.walk(keyword.value)) for keyword in pair):
-            yield ast.Call(call.func, call.args, [*call.keywords[:k], *pair[::-1], *call.keywords[k + 2 :]]), 0
+            yield ast.Call(node.func, node.args, [*node.keywords[:k], *pair[::-1], *node.keywords[k + 2 :]]), 0
 
 
 @_of(ast.Call)
-def _names_for_arguments(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
+def _names_for_arguments(node: ast.Call, _part: Part, scope: Scope) -> _Proposals:
     names = [name for name, kind in scope.kinds.items() if kind.startswith(_ARRAYS)]
-    for k, argument in enumerate(call.args):
+    for k, argument in enumerate(node.args):
         if isinstance(argument, ast.Call | ast.BinOp | ast.Subscript):
             for name in names:
-                yield ast.Call(call.func, [*call.args[:k], _name(name), *call.args[k + 1 :]], call.keywords), 2
+                yield ast.Call(node.func, [*node.args[:k], _name(name), *node.args[k + 1 :]], node.keywords), 2
 
 
 @_of(ast.Call)
-def _unread_arguments(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
-    given = {keyword.arg for keyword in call.keywords}
+def _unread_arguments(node: ast.Call, _part: Part, scope: Scope) -> _Proposals:
+    given = {keyword.arg for keyword in node.keywords}
     for unread in scope.unread:
         if unread.isidentifier() and unread not in given:
-            yield ast.Call(call.func, call.args, [*call.keywords, ast.keyword(unread, _name(unread))]), 1
+            yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword(unread, _name(unread))]), 1
 
 
 @_of(ast.Call)
-def _left_out_calls(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
-    if isinstance(call.func, ast.Attribute):
-        yield call.func.value, 0
+def _left_out_calls(node: ast.Call, _part: Part, _scope: Scope) -> _Proposals:
+    if isinstance(node.func, ast.Attribute):
+        yield node.func.value, 0
     else:
-        yield from ((argument, 0) for argument in call.args[:1])
+        yield from ((argument, 0) for argument in node.args[:1])
 
 
 @_of(ast.Call)
-def _reference_methods(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
-    if isinstance(call.func, ast.Attribute):
+def _reference_methods(node: ast.Call, _part: Part, scope: Scope) -> _Proposals:
+    if isinstance(node.func, ast.Attribute):
         for other in scope.tokens.verbs.values():
             assert isinstance(other.func, ast.Attribute)
-            if other.func.attr != call.func.attr:
-                yield _method_like(call.func.value, other), 1
+            if other.func.attr != node.func.attr:
+                yield _method_like(node.func.value, other), 1
 
 
 @_of(ast.Call)
-def _reference_functions(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call, tokens = _call(part), scope.tokens
-    called = ast.unparse(call.func)
-    if isinstance(call.func, ast.Attribute):
+def _reference_functions(node: ast.Call, _part: Part, scope: Scope) -> _Proposals:
+    tokens = scope.tokens
+    called = ast.unparse(node.func)
+    if isinstance(node.func, ast.Attribute):
         if called.partition(".")[0] not in scope.modules:
             return
         for other, more in tokens.of_modules.items():
             if other.partition(".")[0] in scope.modules and other != called:
-                yield ast.Call(_parsed(other), call.args, call.keywords), 0 if more > 0 else 2
+                yield ast.Call(_parsed(other), node.args, node.keywords), 0 if more > 0 else 2
         rank = 1
     else:
         rank = 2 if called in tokens.functions else 1
     for other in sorted(tokens.functions.keys() & scope.names):
         if other != called:
-            yield ast.Call(_name(other), call.args, call.keywords), rank
+            yield ast.Call(_name(other), node.args, node.keywords), rank
 
 
 @_of(ast.Call)
-def _left_out_keywords(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
-    for k, keyword in enumerate(call.keywords):
+def _left_out_keywords(node: ast.Call, _part: Part, scope: Scope) -> _Proposals:
+    for k, keyword in enumerate(node.keywords):
         unknown = keyword.arg is not None and keyword.arg not in scope.tokens.named
-        yield ast.Call(call.func, call.args, call.keywords[:k] + call.keywords[k + 1 :]), 0 if unknown else 1
+        yield ast.Call(node.func, node.args, node.keywords[:k] + node.keywords[k + 1 :]), 0 if unknown else 1
 
 
 @_of(ast.Call)
-def _added_keywords(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    call = _call(part)
-    given = {keyword.arg for keyword in call.keywords}
-    callee = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+def _added_keywords(node: ast.Call, _part: Part, scope: Scope) -> _Proposals:
+    given = {keyword.arg for keyword in node.keywords}
+    callee = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     for keyword in (*scope.tokens.keywords, *scope.keywords, *scope.flags.get(callee, ())):
         if keyword.arg not in given:
-            yield ast.Call(call.func, call.args, [*call.keywords, keyword]), 1
+            yield ast.Call(node.func, node.args, [*node.keywords, keyword]), 1
 
 
 @_of(ast.Name)
-def _alike_names(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    name = _id(part)
+def _alike_names(node: ast.Name, _part: Part, scope: Scope) -> _Proposals:
+    name = node.id
     kind = scope.kinds.get(name)
     yield from ((_name(other), 1) for other, its in scope.kinds.items() if its == kind and other != name)
 
 
 @_of(ast.Name)
-def _other_arrays(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _other_arrays(node: ast.Name, _part: Part, scope: Scope) -> _Proposals:
     arrays = [other for other, kind in scope.kinds.items() if kind.startswith(_ARRAYS)]
-    if _id(part) in arrays:
-        kind = scope.kinds[_id(part)]
+    if node.id in arrays:
+        kind = scope.kinds[node.id]
         yield from ((_name(other), 2) for other in arrays if scope.kinds[other] != kind)
 
 
 @_of(ast.Name)
-def _indexed_names(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _indexed_names(node: ast.Name, _part: Part, scope: Scope) -> _Proposals:
     """An array of one dimension may select rows of another."""
-    if scope.kinds.get(_id(part), "").startswith(_ARRAYS):
+    if scope.kinds.get(node.id, "").startswith(_ARRAYS):
         rows = [other for other, kind in scope.kinds.items() if kind.startswith(_ARRAYS) and kind.endswith(",)")]
-        for other in (other for other in rows if other != _id(part)):
-            yield ast.Subscript(part.node, _name(other), ast.Load()), 2
+        for other in (other for other in rows if other != node.id):
+            yield ast.Subscript(node, _name(other), ast.Load()), 2
 
 
 @_of(ast.Name)
-def _attributes_for_names(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _attributes_for_names(node: ast.Name, _part: Part, scope: Scope) -> _Proposals:
     for base, attributes in scope.attributes.items():
-        if base in scope.kinds and _id(part) in attributes:
-            yield _parsed(f"{base}.{_id(part)}"), 1
+        if base in scope.kinds and node.id in attributes:
+            yield _parsed(f"{base}.{node.id}"), 1
 
 
 @_of(ast.Name)
-def _counted_from(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _counted_from(node: ast.Name, part: Part, scope: Scope) -> _Proposals:
     holder = part.holder
     remainder = isinstance(holder, ast.BinOp) and isinstance(holder.op, ast.Mod) and part.name == "left"
-    if (isinstance(holder, ast.Compare) or remainder) and scope.kinds.get(_id(part)) == "int":
-        yield from ((_plus(part.node, step), 0) for step in (1, -1))
+    if (isinstance(holder, ast.Compare) or remainder) and scope.kinds.get(node.id) == "int":
+        yield from ((_plus(node, step), 0) for step in (1, -1))
 
 
 @_of(ast.Attribute)
-def _in_place(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = _attribute(part)
+def _in_place(node: ast.Attribute, part: Part, _scope: Scope) -> _Proposals:
     if part.is_callee and node.attr.endswith("_"):
         yield ast.Attribute(node.value, node.attr.rstrip("_"), ast.Load()), 0
 
 
 @_of(ast.Attribute)
-def _alike_functions(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = _attribute(part)
+def _alike_functions(node: ast.Attribute, _part: Part, scope: Scope) -> _Proposals:
     for name in named_alike(scope.path, ast.unparse(node.value), node.attr):
         yield ast.Attribute(node.value, name, ast.Load()), 1
 
 
 @_of(ast.Attribute)
-def _names_for_attributes(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = _attribute(part)
+def _names_for_attributes(node: ast.Attribute, part: Part, scope: Scope) -> _Proposals:
     if node.attr in scope.kinds and not part.is_callee:
         yield _name(node.attr), 0
 
 
 @_of(ast.Attribute)
-def _used_attributes(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = _attribute(part)
+def _used_attributes(node: ast.Attribute, part: Part, scope: Scope) -> _Proposals:
     base = ast.unparse(node.value)
     # Another flag in a condition may help by accident: it turns on or off whatever the right one does.
     rank = 2 if base in scope.modules or part.is_callee or part.is_condition else 1
@@ -524,8 +503,7 @@ def _used_attributes(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]
 
 
 @_of(ast.Attribute)
-def _declared_fields(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = _attribute(part)
+def _declared_fields(node: ast.Attribute, _part: Part, scope: Scope) -> _Proposals:
     base = ast.unparse(node.value)
     for name in scope.fields.get(scope.kinds.get(base, ""), ()):
         if name not in scope.attributes.get(base, ()):
@@ -534,9 +512,7 @@ def _declared_fields(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]
 
 
 @_of(ast.Subscript)
-def _indices(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = part.node
-    assert isinstance(node, ast.Subscript)
+def _indices(node: ast.Subscript, _part: Part, scope: Scope) -> _Proposals:
     yield node.value, 0
     if not isinstance(node.slice, ast.Slice | ast.Tuple):
         yield from ((ast.Subscript(node.value, _plus(node.slice, step), ast.Load()), 0) for step in (1, -1))
@@ -547,9 +523,7 @@ def _indices(part: Part, scope: Scope) -> Iterator[tuple[ast.expr, int]]:
 
 
 @_of(ast.Slice)
-def _slices(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    node = part.node
-    assert isinstance(node, ast.Slice)
+def _slices(node: ast.Slice, _part: Part, _scope: Scope) -> _Proposals:
     lower, upper, step = node.lower, node.upper, node.step
     found = [ast.Slice(other, upper, step) for other in _bounds(lower)]
     found += [ast.Slice(lower, other, step) for other in _bounds(upper)]
@@ -565,55 +539,53 @@ def _slices(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
 
 
 @_of(ast.List, ast.Tuple)
-def _repeated_elements(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    elements = _elements(part)
+def _repeated_elements(node: ast.List | ast.Tuple, _part: Part, _scope: Scope) -> _Proposals:
+    elements = node.elts
     for k in range(min(len(elements), _ELEMENTS)):
-        yield _sequence(part, [*elements[: k + 1], *elements[k:]]), 0
+        yield _sequence(node, [*elements[: k + 1], *elements[k:]]), 0
 
 
 @_of(ast.List, ast.Tuple)
-def _exchanged_elements(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    yield from ((_sequence(part, elements), 0) for elements in _exchanged(_elements(part)))
+def _exchanged_elements(node: ast.List | ast.Tuple, _part: Part, _scope: Scope) -> _Proposals:
+    yield from ((_sequence(node, elements), 0) for elements in _exchanged(node.elts))
 
 
 @_of(ast.List, ast.Tuple)
-def _indexed_elements(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _indexed_elements(node: ast.List | ast.Tuple, _part: Part, _scope: Scope) -> _Proposals:
     """`x[order], y` becomes `x[order], y[order]`."""
-    elements = _elements(part)
+    elements = node.elts
     indices = {ast.unparse(one.slice): one.slice for one in elements if isinstance(one, ast.Subscript)}
     for k, element in enumerate(elements):
         if isinstance(element, ast.Name | ast.Attribute):
             for index in indices.values():
                 indexed = ast.Subscript(element, index, ast.Load())
-                yield _sequence(part, [*elements[:k], indexed, *elements[k + 1 :]]), 0
+                yield _sequence(node, [*elements[:k], indexed, *elements[k + 1 :]]), 0
 
 
 @_of(ast.List, ast.Tuple)
-def _treated_elements(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
+def _treated_elements(node: ast.List | ast.Tuple, _part: Part, _scope: Scope) -> _Proposals:
     """`x.view(-1), y` becomes `x.view(-1), y.view(-1)`."""
-    elements = _elements(part)
+    elements = node.elts
     for k, element in enumerate(elements):
         for other in elements:
             if other is not element and isinstance(other, ast.Call) and isinstance(other.func, ast.Attribute):
                 treated = _method_like(element, other)
-                yield _sequence(part, [*elements[:k], treated, *elements[k + 1 :]]), 1
+                yield _sequence(node, [*elements[:k], treated, *elements[k + 1 :]]), 1
 
 
 @_of(ast.List, ast.Tuple)
-def _unpacked_elements(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    yield from ((element.value, 1) for element in _elements(part) if isinstance(element, ast.Starred))
+def _unpacked_elements(node: ast.List | ast.Tuple, _part: Part, _scope: Scope) -> _Proposals:
+    yield from ((element.value, 1) for element in node.elts if isinstance(element, ast.Starred))
 
 
 @_of(ast.Dict)
-def _exchanged_values(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    assert isinstance(part.node, ast.Dict)
-    yield from ((ast.Dict(part.node.keys, values), 0) for values in _exchanged(part.node.values))
+def _exchanged_values(node: ast.Dict, _part: Part, _scope: Scope) -> _Proposals:
+    yield from ((ast.Dict(node.keys, values), 0) for values in _exchanged(node.values))
 
 
 @_of(ast.Starred)
-def _shortened_elements(part: Part, _: Scope) -> Iterator[tuple[ast.expr, int]]:
-    assert isinstance(part.node, ast.Starred)
-    name = part.node.value
+def _shortened_elements(node: ast.Starred, _part: Part, _scope: Scope) -> _Proposals:
+    name = node.value
     if isinstance(name, ast.Name):
         for kept in (ast.Slice(None, ast.Constant(-1)), ast.Slice(ast.Constant(1), None)):
             yield ast.Starred(ast.Subscript(name, kept, ast.Load()), ast.Load()), 1
@@ -869,34 +841,8 @@ def _is_number(node: ast.AST) -> TypeGuard[_Number]:
     return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
 
 
-def _value(part: Part) -> Any:
-    assert isinstance(part.node, ast.Constant)
-    return part.node.value
-
-
-def _id(part: Part) -> str:
-    assert isinstance(part.node, ast.Name)
-    return part.node.id
-
-
-def _call(part: Part) -> ast.Call:
-    assert isinstance(part.node, ast.Call)
-    return part.node
-
-
-def _attribute(part: Part) -> ast.Attribute:
-    assert isinstance(part.node, ast.Attribute)
-    return part.node
-
-
-def _elements(part: Part) -> list[ast.expr]:
-    assert isinstance(part.node, ast.List | ast.Tuple)
-    return part.node.elts
-
-
-def _sequence(part: Part, elements: list[ast.expr]) -> ast.expr:
-    kind = ast.List if isinstance(part.node, ast.List) else ast.Tuple
-    return kind(elements, ast.Load())
+def _sequence(node: ast.List | ast.Tuple, elements: list[ast.expr]) -> ast.expr:
+    return type(node)(elements, ast.Load())
 
 
 def _name(name: str) -> ast.Name:

@@ -1,5 +1,5 @@
-"""What mutations can be made of: tokens of the reference's executed lines, symbols of a file and its folder, and the
-names in the scope of a statement."""
+"""Collect what mutations are made of: tokens of the reference's executed lines, symbols of a file and its folder, names
+in the scope of a statement."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a statement's expressions may name: local names, attributes used of each object, the reference's tokens."""
+    """Hold the names that expressions may use: local ones, attributes of each object, the reference's tokens."""
 
     kinds: Mapping[str, str]
     """The type and shape of the object that each local name held."""

@@ -1,4 +1,4 @@
-"""What a host answers: named tensors and plain values, read back without executing anything."""
+"""Encode a host's answers: named tensors and plain values, read back without executing anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The diagnostic report: one self-contained HTML page, and the same content as Markdown and as JSON."""
+"""Write the diagnostic report: one self-contained HTML page, and the same content as Markdown and as JSON."""
 
 from __future__ import annotations
 

@@ -1,19 +1,20 @@
-"""Render the report's page and its Markdown from the document, and from nothing else."""
+"""Render the report's page and its Markdown from the document alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
 
 from parity.report.drawing import drawn
 from parity.report.read import complete
 from parity.report.view import anchor, digits, grouped, lead, prose, tolerance_plot
-from parity.root_ggfm.runs.run_spec import PERCENTILES
+from parity.study import Section
 from parity.verdict import Verdict
 
 __all__ = ["COLOURS", "Rendered", "render"]
@@ -54,41 +55,50 @@ class Rendered:
     pictures: dict[str, str]
 
 
-def render(document: Mapping[str, Any]) -> Rendered:
-    """The page, and the Markdown with its pictures. What cannot be read is left out, and both say so at their top."""
-    whole = complete(document)
+def render(document: Mapping[str, Any], sections: Sequence[Section]) -> Rendered:
+    """Return the page, and the Markdown with its pictures. `sections`: those of the study.
+
+    A part that cannot be read is left out, and both say so at their top.
+    """
+    whole = complete(document, sections)
     results = whole["results"]
     tolerance = tolerance_plot(whole)
-    plots = [*([tolerance] if tolerance else []), *whole["plots"], *((whole["runs"] or {}).get("plots") or [])]
+    shown = [section for section in sections if whole[section.key]]
+    plots = [*([tolerance] if tolerance else []), *whole["plots"]]
+    plots += [plot for section in shown for plot in _plots_of(whole[section.key])]
     svgs = {id(plot): _drawn(plot, whole["notices"]) for plot in plots}
-    shown = {
+    pictures = _pictures(plots, svgs, results)
+    names = {
         "document": whole,
-        "lead": lead(whole),
+        "lead": lead(whole, sections),
+        "sections": [
+            {"key": s.key, "title": s.title, "label": s.label, "names": s.names, "value": whole[s.key]} for s in shown
+        ],
         "profiles": list(dict.fromkeys(result["profile"] for result in results)),
         "groups": grouped(whole),
         "cells": {(result["component"], result["profile"]): result for result in results},
         "tolerance": tolerance,
         "colour": lambda verdict: COLOURS.get(verdict, _OTHER),
-        "meanings": {v: text for v, text in MEANINGS.items() if _occurs(v, results)},
+        "meanings": {v: text for v, text in MEANINGS.items() if any(result["verdict"] == v for result in results)},
         "ledger": {entry["name"]: entry for entry in whole["ledger"]},
-        "percentiles": PERCENTILES,
         "anchor": anchor,
         "svgs": lambda plot: svgs[id(plot)],
+        "pictures_of": lambda plot: pictures.get(id(plot), {}),
     }
-    pictures = _pictures(plots, svgs, results)
+    packages = tuple((section.key, section.templates) for section in shown)
     return Rendered(
-        page=_environment(autoescape=True).get_template("report.html.j2").render(shown),
-        markdown=_tidy(
-            _environment(autoescape=False)
-            .get_template("report.md.j2")
-            .render(shown | {"pictures_of": lambda plot: pictures.get(id(plot), {})})
-        ),
+        page=_environment(packages, autoescape=True).get_template("report.html.j2").render(names),
+        markdown=_tidy(_environment(packages, autoescape=False).get_template("report.md.j2").render(names)),
         pictures={name: svg for files in pictures.values() for name, svg in files.items()},
     )
 
 
+def _plots_of(value: Any) -> list[dict[str, Any]]:
+    return (value.get("plots") or []) if isinstance(value, dict) else []
+
+
 def _drawn(plot: Mapping[str, Any], notices: list[str]) -> list[Markup]:
-    """Its panels; none, and a notice, if what the file holds of it cannot be drawn."""
+    """Return the plot's panels; none, and add a notice, if it cannot be drawn."""
     try:
         return drawn(plot)
     except Exception as error:  # noqa: BLE001 - a file from elsewhere: the rest of the page is complete
@@ -98,32 +108,34 @@ def _drawn(plot: Mapping[str, Any], notices: list[str]) -> list[Markup]:
         return []
 
 
-def _environment(*, autoescape: bool) -> Environment:
+@cache
+def _environment(packages: tuple[tuple[str, str], ...], *, autoescape: bool) -> Environment:
+    """Return Jinja's environment, with each section's templates in a folder of its key."""
+    folders = PrefixLoader({key: PackageLoader(package) for key, package in packages})
     environment = Environment(
-        loader=PackageLoader("parity.report"), autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True,
+        loader=ChoiceLoader([PackageLoader("parity.report"), folders]),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters["digits"] = digits
     environment.filters["prose"] = prose
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     return environment
 
 
-def _occurs(verdict: str, results: list[dict[str, Any]]) -> bool:
-    return any(result["verdict"] == verdict for result in results)
-
-
 def _pictures(
     plots: list[dict[str, Any]], svgs: Mapping[int, list[Markup]], results: list[dict[str, Any]]
 ) -> dict[int, dict[str, str]]:
-    """By plot, the files of its panels. Histograms of errors only where the sides disagree: the others look alike."""
+    """Return each plot's files. Histograms of errors only where the sides disagree: the others look alike."""
     disagreeing = {(r["profile"], r["component"]) for r in results if r["verdict"] != Verdict.IDENTICAL}
     files: dict[int, dict[str, str]] = {}
     for plot in plots:
         if plot["kind"] == "errors" and (plot["profile"], plot["component"]) not in disagreeing:
             continue
-        stem = re.sub(r"[^a-z0-9_]+", "-", "-".join(filter(None, ("report", plot["profile"], plot["component"],
-                                                                  plot["kind"]))).lower())  # fmt: skip
+        parts = filter(None, ("report", plot["profile"], plot["component"], plot["kind"]))
+        stem = re.sub(r"[^a-z0-9_]+", "-", "-".join(parts).lower())
         taken = sum(name.startswith(stem) for named in files.values() for name in named)
         panels = enumerate(svgs[id(plot)], start=taken + 1)
         files[id(plot)] = {f"{stem}-{k}.svg": f"{svg}\n" for k, svg in panels}

@@ -55,11 +55,20 @@ def panel(
     }  # fmt: skip
 
 
-def plot(kind: str, component: str, profile: str, title: str, caption: str, panels: Sequence[Panel]) -> Plot:
-    """One picture, of a component in a profile."""
+def plot(
+    kind: str,
+    component: str,
+    profile: str,
+    title: str,
+    caption: str,
+    panels: Sequence[Panel],
+    *,
+    missing: str | None = None,
+) -> Plot:
+    """Return one picture, of a component in a profile; or the reason why it could not be made, `missing`."""
     return {
         "kind": kind, "component": component, "profile": profile, "title": title, "caption": caption,
-        "panels": list(panels),
+        "panels": list(panels), "missing": missing,
     }  # fmt: skip
 
 

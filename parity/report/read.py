@@ -1,99 +1,146 @@
-"""Read a report's document back: whatever can still be shown of it, and a line for whatever cannot."""
+"""Read a report's document back: whatever can still be shown of it, and a notice for whatever cannot."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import GenericAlias, NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from parity.report.shape import ANYTHING, NUMBER, MapOf, Maybe, OneOf, filled, fits
-from parity.report.sources import PARTS
+import msgspec
+from msgspec import Meta, defstruct
+
 from parity.results import FORMAT
+from parity.study import Section
 from parity.verdict import Verdict
 from parity.version import __version__
 
-__all__ = ["UnreadableReport", "complete", "read_report"]
+__all__ = [
+    "NUMBER", "PARTS", "PLOT", "SOURCES", "WRITTEN_NUMBER", "UnreadableReport", "by_name", "complete", "form",
+    "many", "read_report",
+]  # fmt: skip
 
 
 class UnreadableReport(ValueError):
     """A file that holds no report, or only a part of one. The message names the file and what is wrong with it."""
 
 
-_SITE = {"file": str, "line": int, "function": str, "text": str}
-_POINT = {"operation": str, "site": _SITE, "source": [list], "chain": [_SITE], "result": str, "other": str,
-          "made_at": Maybe(_SITE)}  # fmt: skip
-_EVENT = {"index": int, "what": str, "operation": str, "kind": str, "shape": [int], "dtype": str, "digest": str,
-          "seed": Maybe(int), "site": Maybe(_SITE)}  # fmt: skip
-_ROW = {"mark": str, "reference": Maybe(_EVENT), "candidate": Maybe(_EVENT)}
-_EXPLANATION = {
-    "sentence": str,
-    "look_at": Maybe(_SITE),
-    "draws": Maybe({"sentence": str, "omitted": Maybe(int), "rows": [_ROW]}),
-    "operations": Maybe({
-        "sentence": str, "reference": Maybe(_POINT), "candidate": Maybe(_POINT), "input": Maybe(dict),
-        "alone": Maybe(str),
-    }),
-}  # fmt: skip
-_ERROR = dict.fromkeys(("scale", "error32", "reference_error32", "error64", "used"), NUMBER) | {"name": str}
-_JUDGEMENT = {"reason": str, "params": dict, "draws_reference": str, "draws_candidate": str, "notes": [str]}
-_STALE = dict.fromkeys(("difference", "reason", "edit", "reproduce"), str)
+def form(title: str, /, **fields: Any) -> Any:
+    """Return the form of an object: each field's type. A field that may be null may also be absent."""
+    defined = [(n, kind, None) if NoneType in get_args(kind) else (n, kind) for n, kind in fields.items()]
+    return defstruct(title, defined, kw_only=True)
 
-_RESULT: dict[str, tuple[Any, Any]] = {
-    "title": (str, ""), "formula": (str, ""), "candidate": (str, ""), "ok": (bool, False), "known": ([str], []),
-    "counts": (MapOf(int), {}), "seconds": ((int, float), 0.0), "used": ([NUMBER], []), "reproduce": (str, ""),
-    "judgement": (_JUDGEMENT, {"reason": "why is not in the file", "params": {}, "draws_reference": "",
-                               "draws_candidate": "", "notes": []}),
-    "errors": ([_ERROR], []), "stale": (Maybe([_STALE]), []), "explanation": (Maybe(_EXPLANATION), None),
-    "finished": (Maybe(bool), True), "output": (Maybe(str), ""),
-}  # fmt: skip
-"""Of each entry of a result its shape, and what stands for it where it is absent."""
-_ADDED = ("stale", "explanation", "finished", "output")
 
-_POINTS = [Maybe((int, float))]
-_SERIES = {"label": str, "role": str, "mark": str, "x": _POINTS, "y": _POINTS, "low": Maybe(_POINTS),
-           "high": Maybe(_POINTS)}  # fmt: skip
-_PANEL = {"title": str, "x": str, "y": str, "series": [_SERIES], "scales": [OneOf(("linear", "log"))],
-          "across": [list], "ticks": [str], "descending": bool, "top": Maybe((int, float))}  # fmt: skip
-_PLOT = {"kind": str, "component": str, "profile": str, "title": str, "caption": str, "panels": [_PANEL],
-         "missing": Maybe(str)}  # fmt: skip
-_FUNCTION = {"file": str, "function": str, "line": int, "text": [str]}
-_RAN = [{"key": str, "ran": [int], "part": Maybe(OneOf(PARTS))}]
-_STAGE = dict.fromkeys(
-    ("profile", "stage", "title", "own", "forced", "standing", "reason_own", "reason_forced", "reproduce"), str
-) | {"origin": Maybe(str), "known": Maybe([str]), "ok": Maybe(bool)}  # fmt: skip
-_DISTRIBUTION = {
-    **dict.fromkeys(("profile", "component", "difference", "test", "alternative", "closed_form"), str),
-    **dict.fromkeys(("statistic", "p_value", "threshold", "false_alarm", "miss"), NUMBER),
-    "passed": bool, "sample_size": int,
-}  # fmt: skip
-_RUN_ROW = {
-    **dict.fromkeys(("task", "size", "label"), str), "seeds": list, "diverged": list, "train_s": (int, float),
-    **{name: Maybe((int, float)) for name in ("p100_mean", "p100_std", "p80_mean", "p50_mean")},
-}  # fmt: skip
-_COMPARISON = {
-    **dict.fromkeys(("task", "size", "label", "standing", "sentence"), str), "nudges": Maybe(list),
-    **{name: Maybe(dict) for name in ("candidate", "rounding", "p_values", "intervals")},
-}  # fmt: skip
+def many(entry: Any) -> Any:
+    """Return the form of a list of entries of one form."""
+    return GenericAlias(list, (entry,))
 
-_LISTS: dict[str, Any] = {
-    "header": str,
-    "ledger": dict.fromkeys(("name", "section", "component", "verdict", "root", "ggfm", "cause"), str),
-    "plots": _PLOT,
-    "stages": _STAGE,
-    "distributions": _DISTRIBUTION,
-    "unfinished": str,
+
+def by_name(entry: Any) -> Any:
+    """Return the form of a mapping from names to entries of one form."""
+    return GenericAlias(dict, (str, entry))
+
+
+NUMBER: Any = Annotated[float, Meta(ge=-1e300, le=1e300)]
+"""Numbers that a picture can show."""
+
+WRITTEN_NUMBER: Any = NUMBER | Literal["inf", "-inf", "nan"]
+"""Numbers that JSON lacks are written as text."""
+
+PARTS = ("called", "inner", "making")
+"""The part of a function in a component, the most telling first."""
+
+_TEXTS, _NUMBERS = list[str], many(NUMBER | None)
+
+_SITE = form("Site", file=str, line=int, function=str, text=str, why=str | None)
+_EVENT = form(
+    "Event", index=int, what=str, operation=str, kind=str, shape=list[int], dtype=str, digest=str, seed=int | None,
+    site=_SITE | None,
+)  # fmt: skip
+_DRAWS = form(
+    "Draws", sentence=str, omitted=int | None,
+    rows=many(form("Row", mark=str, reference=_EVENT | None, candidate=_EVENT | None)),
+)  # fmt: skip
+_POINT = form(
+    "Point", operation=str, site=_SITE, source=list[tuple[int, str]], chain=many(_SITE), result=str, other=str,
+    made_at=_SITE | None,
+)  # fmt: skip
+_OPERATIONS = form(
+    "Operations", sentence=str, reference=_POINT | None, candidate=_POINT | None, input=dict[str, Any] | None,
+    alone=str | None,
+)  # fmt: skip
+_EXPLANATION = form(
+    "Explanation", sentence=str, look_at=_SITE | None, draws=_DRAWS | None, operations=_OPERATIONS | None
+)
+_MEASURES = ("scale", "error32", "relative32", "ulps32", "reference_error32", "error64", "relative64", "ulps64", "used")
+_ERROR = form("Error", name=str, verdict=str, **dict.fromkeys(_MEASURES, WRITTEN_NUMBER))
+_JUDGEMENT = form(
+    "Judgement", reason=str, params=dict[str, Any], draws_reference=str, draws_candidate=str, notes=_TEXTS
+)
+_STALE = form("Stale", difference=str, reason=str, edit=str, reproduce=str)
+
+_NAMED = form("Named", component=str, profile=str, verdict=str)
+_RESULT: Mapping[str, tuple[Any, Any]] = {
+    "title": (str, ""),
+    "formula": (str, ""),
+    "candidate": (str, ""),
+    "ok": (bool, False),
+    "known": (_TEXTS, []),
+    "counts": (dict[str, int], {}),
+    "seconds": (NUMBER, 0.0),
+    "used": (many(WRITTEN_NUMBER), []),
+    "reproduce": (str, ""),
+    "judgement": (
+        _JUDGEMENT,
+        {"reason": "why is not in the file", "params": {}, "draws_reference": "", "draws_candidate": "", "notes": []},
+    ),
+    "errors": (many(_ERROR), []),
 }
-"""The document's lists, and the shape of an entry of each."""
-_SINGLE: dict[str, Any] = {
-    "sources": {"functions": dict, "executed": [{"component": str, "profile": str, "reference": _RAN,
-                                                 "candidate": _RAN}]},
-    "runs": {"rows": [_RUN_ROW], "comparisons": [_COMPARISON], "plots": Maybe([_PLOT]), "results": ANYTHING},
-}  # fmt: skip
+"""The form of each entry of a result besides its names, and the value that is shown where it has none of this form."""
+_OPTIONAL: Mapping[str, tuple[Any, Any]] = {
+    "stale": (many(_STALE), []),
+    "explanation": (_EXPLANATION, None),
+    "finished": (bool, True),
+    "output": (str, ""),
+}
+"""Entries that a result may lack."""
+
+_SERIES = form(
+    "Series", label=str, role=str, mark=str, x=_NUMBERS, y=_NUMBERS, low=_NUMBERS | None, high=_NUMBERS | None
+)
+_SCALE: Any = Literal["linear", "log"]
+_PANEL = form(
+    "Panel", title=str, x=str, y=str, series=many(_SERIES), scales=many(_SCALE), across=list[tuple[float, str]],
+    ticks=_TEXTS, descending=bool, top=NUMBER | None,
+)  # fmt: skip
+PLOT = form(
+    "Plot", kind=str, component=str, profile=str, title=str, caption=str, panels=many(_PANEL), missing=str | None
+)
+"""The form of what `parity.report.plot.plot` makes."""
+
+_FUNCTION = form("Function", file=str, function=str, line=int, text=_TEXTS)
+_RAN = many(form("Ran", key=str, ran=list[int], part=Literal[PARTS] | None))
+_EXECUTED = form("Executed", component=str, profile=str, reference=_RAN, candidate=_RAN)
+SOURCES = form("Sources", functions=by_name(_FUNCTION), executed=many(_EXECUTED))
+
+_DIFFERENCE = form(
+    "Difference", name=str, section=str, component=str, verdict=str, reference=str, candidate=str, cause=str
+)
+_FORMS: Mapping[str, Any] = {
+    "header": _TEXTS,
+    "labels": _TEXTS,
+    "components": _TEXTS,
+    "ledger": many(_DIFFERENCE),
+    "unfinished": _TEXTS,
+    "plots": many(PLOT),
+    "sources": SOURCES,
+}
+"""The form of the document's entries, those of a study's sections aside."""
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """The document in a file, or in a folder's `report.json`.
+    """Return the document in a file, or in a folder's `report.json`.
 
     Raises UnreadableReport if there is no such file, if it is cut short or no JSON, or if it holds something else.
     """
@@ -108,8 +155,9 @@ def read_report(path: Path) -> dict[str, Any]:
         raise UnreadableReport(f"{file} cannot be read: {error}") from error
     except json.JSONDecodeError as error:
         cut = not text or (text.startswith("{") and not text.endswith("}")) or error.pos >= len(text)
-        what = "is cut short" if cut else "is no JSON"
-        raise UnreadableReport(f"{file} {what} (line {error.lineno}: {error.msg})") from error
+        raise UnreadableReport(
+            f"{file} {'is cut short' if cut else 'is no JSON'} (line {error.lineno}: {error.msg})"
+        ) from error
     if not isinstance(document, dict) or not str(document.get("format", "")).startswith("parity-report/"):
         raise UnreadableReport(f"{file} holds no report of parity: its `format` must be {FORMAT!r}")
     if not isinstance(document.get("results"), list):
@@ -117,33 +165,42 @@ def read_report(path: Path) -> dict[str, Any]:
     return document
 
 
-def complete(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with everything that a page needs. What is of another shape is left out, and `notices` says so."""
+def complete(document: Mapping[str, Any], sections: Sequence[Section]) -> dict[str, Any]:
+    """Return the document with everything that a page needs; `notices` names each part of another form, which it lacks.
+
+    `sections`: those of the study, whose values are in the document as well.
+    """
     notices = _versions(document)
-    whole: dict[str, Any] = {
-        **document, "parity": str(document.get("parity", "an unknown version")), "results": [],
-    }  # fmt: skip
+    whole: dict[str, Any] = {**document, "parity": str(document.get("parity", "an unknown version")), "results": []}
     for number, result in enumerate(document["results"], start=1):
-        if fits(result, {"component": str, "profile": str, "verdict": str}):
+        if _converted(result, _NAMED) is not None:
             whole["results"].append(_whole_result(result, notices))
         else:
             notices.append(f"Result {number} of {len(document['results'])} names no component, profile or verdict.")
-    for name, shape in _LISTS.items():
+    for name, kind in {**_FORMS, **{section.key: section.form for section in sections}}.items():
         given = document.get(name)
+        if get_origin(kind) is not list:
+            whole[name] = None if given is None else _converted(given, kind)
+            if given is not None and whole[name] is None:
+                notices.append(f"The section `{name}` cannot be read.")
+            continue
         entries = given if isinstance(given, list) else []
-        whole[name] = [filled(entry, shape) for entry in entries if fits(entry, shape)]
+        found = [_converted(entry, *get_args(kind)) for entry in entries]
+        whole[name] = [entry for entry in found if entry is not None]
         lost = len(entries) - len(whole[name])
         if lost or (given is not None and not isinstance(given, list)):
             notices.append(f"{lost or 'All'} of the entries of `{name}` cannot be read.")
-    for name, shape in _SINGLE.items():
-        whole[name] = filled(document[name], shape) if fits(document.get(name), shape) else None
-        if document.get(name) is not None and whole[name] is None:
-            notices.append(f"The section `{name}` cannot be read.")
-    functions = (whole["sources"] or {}).get("functions", {})
-    if not all(fits(function, _FUNCTION) for function in functions.values()):
-        whole["sources"] = None
-        notices.append("The section `sources` cannot be read.")
-    return whole | {"notices": notices}
+    if len(whole["labels"]) != 2:
+        whole["labels"] = ["reference", "candidate"]
+    return whole | {"plain_profile": str(document.get("plain_profile", "")), "notices": notices}
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """Return a value as plain values of this form, null for an absent field; None if it is of another form."""
+    try:
+        return msgspec.to_builtins(msgspec.convert(value, kind))
+    except msgspec.ValidationError:
+        return None
 
 
 def _versions(document: Mapping[str, Any]) -> list[str]:
@@ -157,19 +214,15 @@ def _versions(document: Mapping[str, Any]) -> list[str]:
 
 
 def _whole_result(result: Mapping[str, Any], notices: list[str]) -> dict[str, Any]:
-    whole = dict(result)
+    whole = {name: result[name] for name in ("component", "profile", "verdict")}
     lost = []
-    for name, (shape, default) in _RESULT.items():
-        if name in result and fits(result[name], shape):
-            whole[name] = filled(result[name], shape)
-        else:
-            whole[name] = default
-            if name in result or name not in _ADDED:
-                lost.append(name)
+    for name, (kind, default) in {**_RESULT, **_OPTIONAL}.items():
+        found = None if result.get(name) is None else _converted(result[name], kind)
+        whole[name] = default if found is None else found
+        if found is None and (name in _RESULT or result.get(name) is not None):
+            lost.append(name)
     if "ok" in lost:
         whole["ok"] = whole["verdict"] in [verdict.value for verdict in Verdict if verdict.agrees]
-    whole["stale"], whole["output"] = whole["stale"] or [], whole["output"] or ""
-    whole["finished"] = whole["finished"] is not False
     if lost:
         notices.append(f"{whole['profile']} {whole['component']}: {', '.join(lost)} absent or of another form.")
     return whole

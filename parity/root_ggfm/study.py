@@ -9,6 +9,7 @@ from typing import Any
 from ggfm.switches import profile as ggfm_profile
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.profiles import LEDGER, PROFILES, switches
+from parity.root_ggfm.report import SECTIONS
 from parity.root_ggfm.sides.ggfm import GgfmSide
 from parity.root_ggfm.sides.root import RootSide
 from parity.root_ggfm.tasks.catalogue import load_task
@@ -79,10 +80,16 @@ STUDY = Study(
         "gp_pairs": _plot("paths_plot"),
         "training_steps": _plot("training_plots"),
     },
+    sections=SECTIONS,
     commands=_commands,
     packages=("gpytorch",),
     code=("reference_root", "ggfm"),
-    adapters=("parity/root_ggfm/components/", "parity/root_ggfm/sides/", "parity/root_ggfm/checkouts/"),
+    adapters=(
+        "parity/root_ggfm/components/",
+        "parity/root_ggfm/sides/",
+        "parity/root_ggfm/checkouts/",
+        "parity/root_ggfm/inputs.py",
+    ),
     checks=Path(__file__).with_name("checks"),
     irrelevant=(
         "parity/root_ggfm/published_numbers.py",

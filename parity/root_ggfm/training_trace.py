@@ -23,7 +23,7 @@ _BATCH = ("x_high", "y_high", "x_low", "y_low")
 
 
 class Timeline:
-    """What happens in a training run, written down as it tells of it; a context within which it trains.
+    """Record a training run as it proceeds; a context within which it trains.
 
     The tree is that of `record_timeline`. `parameters`: the model's, with their initial values.
     """
@@ -157,7 +157,7 @@ def _flat(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def _own_draws(draws: Sequence[Draw], batch: int) -> int:
-    """Where the step's own draws begin: they are one value per row, or one per entry, of its batch."""
+    """Return where the step's own draws begin: they are one value per row, or one per entry, of its batch."""
     first = len(draws)
     while first and draws[first - 1].shape[:1] == (batch,):
         first -= 1

@@ -159,10 +159,11 @@ class BBDMRunner:
                     self.ema.update(self.net, with_decay=step >= config.model.EMA.start_ema_step)
             if (epoch + 1) % t.validation_interval == 0 or epoch + 1 == t.n_epochs:
                 self._validate(create_val_dataloader(held_out, t.batch_size, False))
-        os.makedirs(config.args.result_path, exist_ok=True)
-        path = os.path.join(config.args.result_path, "last_model.pth")
-        torch.save({"model": self.net.state_dict(), "ema": self.ema.shadow if self.use_ema else None}, path)
-        return path, None
+        if config.args.save_top:
+            os.makedirs(config.args.result_path, exist_ok=True)
+            path = os.path.join(config.args.result_path, "last_model.pth")
+            torch.save({"model": self.net.state_dict(), "ema": self.ema.shadow if self.use_ema else None}, path)
+            return path, None
 
     @torch.no_grad()
     def _validate(self, loader):

@@ -92,6 +92,7 @@ def document(*results: dict[str, Any], **more: Any) -> dict[str, Any]:
     ledger = [{"name": "noise_eps", "section": "7", "component": "predict_x0", "verdict": "divergent",
                "reference": "1 - m", "candidate": "1 - m + 1e-8", "cause": "a guard | against nothing"}]  # fmt: skip
     return {"format": FORMAT, "parity": __version__, "header": ["parity: ROOT against GGFM", "task: toy"],
+            "labels": ["ROOT", "GGFM"], "plain_profile": "aligned", "components": ["schedule", "predict_x0", "ema"],
             "ledger": ledger, "results": list(results), **more}  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def test_arguments_besides_the_published_ones_keep_their_defaults_wherever_they_
     assert call_by_name(lambda x, step, clip_it=True, w=0.0: (x, step, clip_it, w), given) == (1, 2, False, 0.5)
 
 
-def test_what_an_environment_in_the_checkout_holds_is_not_its_own(tmp_path):
+def test_code_in_an_environment_inside_the_checkout_is_not_its_own(tmp_path):
     assert is_own(str(tmp_path / "src" / "a.py"), tmp_path)
     for other in (".venv/lib/a.py", "env/lib/site-packages/a.py", f"../{tmp_path.name}2/a.py"):
         assert not is_own(os.path.normpath(tmp_path / other), tmp_path)

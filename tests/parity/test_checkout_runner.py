@@ -1,4 +1,4 @@
-"""What a checkout computes only inside its runner: found, compared, and missing where the runner cannot be driven."""
+"""Components that a checkout has only inside its runner: found, compared, and missing if it cannot be driven."""
 
 from contextlib import closing
 
@@ -74,7 +74,7 @@ def test_a_runner_that_catches_everything_is_driven_too(tmp_path):
     assert {judged.verdict for judged in found.values()} == {Verdict.IDENTICAL}
 
 
-def test_a_runner_that_needs_what_no_configuration_has_is_missing_and_says_what_it_was_given(tmp_path):
+def test_a_runner_that_needs_unknown_settings_is_missing_and_the_reason_lists_them(tmp_path):
     found = verdicts(tmp_path, ("training", "pool"), "self.config = config\n", "self.config = config.args.extra.more\n")
     for judged in found.values():
         assert judged.verdict is Verdict.MISSING

@@ -22,7 +22,7 @@ WORKERS = [*FAST[:-1], "2"]
 def documents(monkeypatch):
     """The documents of reports, whose pages are not drawn."""
     written = []
-    monkeypatch.setattr(reporting, "write_report", lambda document, folder, **_: written.append(document))
+    monkeypatch.setattr(reporting, "write_report", lambda document, *_: written.append(document))
     return written
 
 
@@ -189,7 +189,7 @@ def test_an_interrupt_keeps_what_is_finished_and_exits_130(tmp_path, documents, 
 
 
 def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, documents, capsys, monkeypatch):
-    monkeypatch.setattr("parity.change_impact.git.changed_files", lambda folder, revision: ("docs/verdicts.md",))
+    monkeypatch.setattr("parity.change_impact.changed_files", lambda folder, revision: ("docs/verdicts.md",))
     assert main(["check", "--since", "HEAD", *FAST]) == 0
     assert main(["report", "--since", "HEAD", "--out", str(tmp_path), *FAST]) == 0
     out = capsys.readouterr().out
@@ -198,7 +198,7 @@ def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, docu
 
 
 def test_since_judges_only_what_the_changed_file_can_touch(capsys, monkeypatch):
-    monkeypatch.setattr("parity.change_impact.git.changed_files", lambda folder, revision: ("ggfm/ema.py",))
+    monkeypatch.setattr("parity.change_impact.changed_files", lambda folder, revision: ("ggfm/ema.py",))
     chosen = [f"--component={name}" for name in ("gp", "ema", "target")]
     assert main(["check", "--since", "main", *chosen, *FAST]) == 0
     out = capsys.readouterr().out

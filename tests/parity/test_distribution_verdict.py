@@ -215,6 +215,6 @@ def test_a_component_on_its_way_through_a_report_becomes_distribution():
     candidate = opened.candidate_in("aligned", on=["loader"])
     loader = component("loader")
     result = explore(loader, opened.reference, candidate, opened.context, only=loader.examples[0])
-    plain = plain_result(result, "aligned")
+    plain = plain_result(result, "aligned", loader)
     (settled,) = apply_tests([plain], judge_distributions(opened, on=["loader"], sizes=SMALL), opened.ledger)
     assert (plain["verdict"], settled["verdict"], settled["ok"]) == ("randomness", "distribution", True)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from parity.diagnosis import explain as module
 from parity.diagnosis.explain import explain, only, primary_location
 from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
-from parity.verdict import Verdict
+from parity.verdict import Judgement, Verdict
 from tests.parity.toys import CONTEXT, PARAMS, REFERENCE, Toy, component
 
 
@@ -208,8 +209,12 @@ def test_what_cannot_be_explained_exits_2(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_every_verdict_that_disagrees_has_its_words():
-    assert set(module._CAUSE) == {verdict for verdict in Verdict if not verdict.agrees}
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if not verdict.agrees])
+def test_every_verdict_that_disagrees_has_its_words(verdict, monkeypatch):
+    judged = Judgement("double", "c", PARAMS, verdict, "so it is")
+    monkeypatch.setattr(module, "judge", lambda *sides: judged)
+    sentence = explained(Toy("c", lambda x: 3 * x))["sentence"]
+    assert re.match(r"[A-Z][^.]*(: so it is|the values agree)", sentence)
 
 
 def test_the_line_to_look_at_is_that_of_another_draw_or_of_what_is_drawn_after_one_left_out():

@@ -1,4 +1,4 @@
-"""Checkouts in processes of their own: what they compute, and that nothing they do reaches this process."""
+"""Checkouts in processes of their own: their results, and that nothing they do reaches this process."""
 
 import importlib.util
 import os
@@ -88,7 +88,7 @@ def test_two_checkouts_with_one_module_name_never_meet_and_a_planted_difference_
 
 
 @pytest.mark.parametrize(("body", "error", "says"), MISCHIEF.values(), ids=MISCHIEF)
-def test_what_a_call_does_costs_that_call_only(tmp_path, body, error, says):
+def test_a_call_that_misbehaves_costs_that_call_only(tmp_path, body, error, says):
     folder = root_checkout(tmp_path, runners__base__EMA=ema_that(body))
     limits = Limits(seconds=3.0 if error is SideTimedOut else 60.0)
     with closing(Host(f"root:{folder}", limits)) as host:
@@ -128,7 +128,7 @@ def test_much_output_neither_shows_nor_fills_memory(tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_what_a_checkout_lacks_is_missing_by_name(tmp_path):
+def test_a_component_that_a_checkout_lacks_is_missing_by_name(tmp_path):
     with closing(Host(f"ggfm:{ggfm_checkout(tmp_path)}")) as host:
         side = HostedSide(host)
         for name, says in (("gp", "src.generator.GP"), ("pool", "pool"), ("training", "training")):
@@ -170,16 +170,18 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path, path):
     [
         ("def broken(:\n", "syntax error in .*EMA.py, line 1"),
         ("import a_package_that_is_nowhere\n", "pip install a_package_that_is_nowhere"),
-        ("from runners import not_there\n", None),
         ("print('last words')\nimport os\nos._exit(4)\n", "exit code 4.* while it was loaded"),
     ],
 )
-def test_a_checkout_that_cannot_be_imported_is_refused_or_costs_what_needs_it(tmp_path, text, says):
-    with closing(Host(f"root:{root_checkout(tmp_path, runners__base__EMA=text)}")) as host:
-        if says is not None:
-            with pytest.raises(ValueError, match=says):
-                HostedSide(host)
-            return
+def test_a_checkout_that_cannot_be_imported_is_refused(tmp_path, text, says):
+    checkout = root_checkout(tmp_path, runners__base__EMA=text)
+    with closing(Host(f"root:{checkout}")) as host, pytest.raises(ValueError, match=says):
+        HostedSide(host)
+
+
+def test_a_module_that_raises_while_it_is_imported_costs_the_components_that_need_it(tmp_path):
+    checkout = root_checkout(tmp_path, runners__base__EMA="from runners import not_there\n")
+    with closing(Host(f"root:{checkout}")) as host:
         side = HostedSide(host)
         ema, given = inputs("ema")
         assert isinstance(execute(ema, side, given, seed=0).error, ImportError)
@@ -187,7 +189,7 @@ def test_a_checkout_that_cannot_be_imported_is_refused_or_costs_what_needs_it(tm
         assert execute(schedule, side, given, seed=0).error is None
 
 
-def test_a_module_that_imports_what_the_checkout_lacks_costs_what_needs_it(tmp_path):
+def test_a_module_that_imports_one_that_the_checkout_lacks_costs_the_components_that_need_it(tmp_path):
     files = {"src/brownian_bridge.py": GGFM_MODEL.replace("{planted}", ""), "main.py": "from src.generator import GP\n"}
     with closing(Host(f"ggfm:{write(tmp_path, files)}")) as host:
         side = HostedSide(host)
@@ -211,7 +213,7 @@ def test_a_folder_none_of_whose_modules_can_be_imported_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_what_a_checkout_starts_ends_with_its_host(tmp_path):
+def test_processes_that_a_checkout_starts_end_with_its_host(tmp_path):
     body = "import os, subprocess; open(os.environ['SEEN'], 'w').write(str(subprocess.Popen(['sleep', '600']).pid))"
     folder, seen = root_checkout(tmp_path / "c", runners__base__EMA=ema_that(body)), tmp_path / "pid"
     code = (
@@ -223,7 +225,7 @@ def test_what_a_checkout_starts_ends_with_its_host(tmp_path):
     _wait(lambda: not started.exists() or " Z " in (started / "stat").read_text())
 
 
-def test_missing_imports_are_bridged_where_the_checkout_asks_and_named(tmp_path):
+def test_missing_imports_are_stubbed_where_the_checkout_asks_and_named(tmp_path):
     text = ROOT_EMA + (
         "import torch, design_bench.datasets.base, wandb\n"
         "from einops import rearrange\n"
@@ -252,7 +254,7 @@ def test_missing_imports_are_bridged_where_the_checkout_asks_and_named(tmp_path)
     assert not absent & set(sys.modules)
 
 
-def test_what_is_installed_and_fails_to_import_is_bridged_and_what_asks_a_server_is_not_run(tmp_path, monkeypatch):
+def test_packages_that_fail_to_import_are_stubbed_and_those_that_ask_a_server_are_never_imported(tmp_path, monkeypatch):
     fails = {"einops/__init__.py": "import einops.part\nimport einops.more", "einops/part.py": ""}
     asking = dict.fromkeys(("design_bench.py", "wandb.py"), "raise SystemExit")
     for name, text in {**fails, **asking, "pandas.py": "own = 1"}.items():

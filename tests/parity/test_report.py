@@ -7,6 +7,7 @@ import pytest
 
 from parity.report.page import COLOURS, render
 from parity.report.write import write_report
+from parity.root_ggfm.report import SECTIONS, runs_section
 from parity.verdict import Verdict
 from tests.parity.fake_report import DISTRIBUTIONS, STAGES, document, explanation, plot, result, sources
 from tests.parity.test_runs_comparison import ROOT
@@ -30,7 +31,8 @@ def full():
             result(), disagreeing(), known, stale, lost, stages=STAGES, distributions=DISTRIBUTIONS, sources=sources(),
             plots=[plot(), plot("described"), plot("described", kind="growth", panels=[], missing="it raised")],
             unfinished=["aligned training"],
-        )
+        ),
+        SECTIONS,
     )  # fmt: skip
 
 
@@ -109,7 +111,7 @@ def test_both_sources_stand_side_by_side_with_the_lines_marked(full):
 
 
 def test_lines_of_code_that_was_not_followed_come_from_the_explanation():
-    page = render(document(disagreeing())).page
+    page = render(document(disagreeing()), SECTIONS).page
     assert '<span class="mark"><b>▶ 31</b>return x / (1 - m)</span>' in page
 
 
@@ -126,7 +128,7 @@ def test_functions_that_few_components_run_come_first():
         },
         {"component": "ema", "profile": "aligned", "reference": [common], "candidate": []},
     ]
-    page = render(document(result(), result("ema"), sources=table)).page
+    page = render(document(result(), result("ema"), sources=table), SECTIONS).page
     assert page.index("Reference: unique") < page.index("Reference: x0")
 
 
@@ -138,7 +140,7 @@ def test_what_died_shows_its_last_words_and_no_line_that_would_explain_it(full):
 
 
 def test_a_disagreement_without_explanation_names_the_command_that_makes_it():
-    page = render(document(result(verdict="divergent", known=["noise_eps"]))).page
+    page = render(document(result(verdict="divergent", known=["noise_eps"])), SECTIONS).page
     assert "<code>parity explain --component predict_x0" in page
 
 
@@ -146,7 +148,7 @@ def test_stages_and_distributions_are_shown_where_they_were_made(full):
     for text in ("▶ causes", "forced pool", "own pairs", "uniform over permutations", "✓ agrees", "all 1 tests pass"):
         assert text in full.page
     assert "| described | pool | divergent | divergent | **causes** | forced pool |" in full.markdown
-    assert "Stages of a whole run" not in render(document(result())).page
+    assert "Stages of a whole run" not in render(document(result()), SECTIONS).page
 
 
 def test_what_an_interrupted_run_did_not_judge_is_named(full):
@@ -155,14 +157,14 @@ def test_what_an_interrupted_run_did_not_judge_is_named(full):
 
 
 def test_nothing_unexpected_is_said_only_where_something_was_compared():
-    assert "Nothing unexpected." in render(document(result())).page
-    assert "Nothing was compared." in render(document()).page
+    assert "Nothing unexpected." in render(document(result()), SECTIONS).page
+    assert "Nothing was compared." in render(document(), SECTIONS).page
 
 
 def test_text_of_results_cannot_break_the_page_or_a_table():
     odd = result(judgement=result()["judgement"] | {"reason": "<script>alert(1)</script>"})
     whole = document(odd, stages=[STAGES[0] | {"reason_forced": "a|b"}])
-    rendered = render(whole)
+    rendered = render(whole, SECTIONS)
     assert "<script>alert" not in rendered.page
     assert "a\\|b |" in rendered.markdown
 
@@ -183,7 +185,8 @@ def test_wide_content_scrolls_in_its_box(full):
 
 
 def test_the_files_are_written_and_markdown_shows_pictures_that_exist(tmp_path):
-    page = write_report(document(disagreeing(), plots=[plot("described")]), tmp_path, runs=ROOT)
+    whole = document(disagreeing(), plots=[plot("described")], runs=runs_section(ROOT))
+    page = write_report(whole, tmp_path, SECTIONS)
     markdown = (tmp_path / "report.md").read_text()
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", markdown)
     assert len(shown) > 2
@@ -193,4 +196,6 @@ def test_the_files_are_written_and_markdown_shows_pictures_that_exist(tmp_path):
 
 
 def test_the_same_document_gives_the_same_files():
-    assert render(document(disagreeing(), plots=[plot()])) == render(document(disagreeing(), plots=[plot()]))
+    assert render(document(disagreeing(), plots=[plot()]), SECTIONS) == render(
+        document(disagreeing(), plots=[plot()]), SECTIONS
+    )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from parity.loading import load_side
-from parity.report.collect import plot_data, source_data
 from parity.report.drawing import drawn
+from parity.report.evidence import plot_data, source_data
 from parity.report.plot import numbers
 from parity.root_ggfm.components import component
 from parity.search import Candidate

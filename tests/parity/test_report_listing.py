@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from parity.report.listing import listings
-from parity.report.sources import executed
+from parity.report.evidence import executed
+from parity.report.view import listings
 from parity.session import open_session
 from tests.parity.fake_report import result
 

@@ -8,6 +8,7 @@ import pytest
 from parity.report.page import render
 from parity.report.write import write_report
 from parity.results import FORMAT
+from parity.root_ggfm.report import SECTIONS, runs_section
 from parity.root_ggfm.runs.plots import loss_curve, run_plots, smoothed, validations
 from parity.version import __version__
 from tests.parity.test_runs_comparison import NUDGED, ROOT, diverged, result
@@ -15,9 +16,13 @@ from tests.parity.test_runs_comparison import NUDGED, ROOT, diverged, result
 DOCUMENT = {"format": FORMAT, "parity": __version__, "header": ["a header"], "ledger": [], "results": []}
 
 
+def shown(runs, folder):
+    return write_report(DOCUMENT | {"runs": runs_section(runs)}, folder, SECTIONS)
+
+
 def test_the_section_shows_pictures_then_the_table_then_the_judgement(tmp_path):
     runs = [*ROOT, *NUDGED, result("ggfm-aligned", 0, 0.86), diverged("ggfm-described", 1)]
-    page = write_report(DOCUMENT, tmp_path, runs=runs).read_text()
+    page = shown(runs, tmp_path).read_text()
     section = page[page.index("Whole runs</h2>") : page.index("Component by component</h2>")]
     assert section.count("<svg") == 4  # three percentiles, and the losses
     places = [section.index(part) for part in ("<svg", "<table", "ggfm-aligned and root: not known")]
@@ -34,21 +39,21 @@ def test_the_section_shows_pictures_then_the_table_then_the_judgement(tmp_path):
 
 
 def test_without_runs_the_report_is_what_it_was(tmp_path):
-    page = write_report(DOCUMENT, tmp_path).read_text()
-    assert page == render(DOCUMENT).page
+    page = write_report(DOCUMENT, tmp_path, SECTIONS).read_text()
+    assert page == render(DOCUMENT, SECTIONS).page
     assert "Whole runs" not in page
     assert json.loads((tmp_path / "report.json").read_text()) == DOCUMENT
 
 
 def test_wide_content_scrolls_and_pictures_shrink_on_a_telephone(tmp_path):
-    page = write_report(DOCUMENT, tmp_path, runs=[*ROOT, *NUDGED, result("ggfm-aligned", 0, 0.86)]).read_text()
+    page = shown([*ROOT, *NUDGED, result("ggfm-aligned", 0, 0.86)], tmp_path).read_text()
     assert "figure svg { max-width: 100%; height: auto; }" in page
     assert len(re.findall("<table", page)) == len(re.findall('<div class="wide"><table', page))
 
 
 def test_runs_that_only_diverged_have_no_picture_of_scores(tmp_path):
     runs = [diverged("root", 0, losses=[], lr=[], val_losses=[], val_steps=[])]
-    page = write_report(DOCUMENT, tmp_path, runs=runs).read_text()
+    page = shown(runs, tmp_path).read_text()
     assert "<svg" not in page
     assert "1 diverged" in page
 

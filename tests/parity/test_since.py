@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from parity.change_impact.git import GitError, changed_files
-from parity.change_impact.references import Reference, Sources
-from parity.change_impact.selection import component_files, selection_of
+from parity.change_impact import GitError, Reference, Sources, changed_files, component_files, selection_of
 from parity.component import Context, start_seed
 from parity.execution import run
 from parity.jobs import open_judge  # noqa: F401 - everything that judges is loaded
 from parity.loading import load_side
 from parity.root_ggfm.components import REGISTRY
 from parity.root_ggfm.tasks.synthetic import synthetic8
+from parity.study import installed
 
 ROOT = Path(__file__).parents[2]
 EVERY = set(REGISTRY)
@@ -25,11 +24,11 @@ IMPLEMENTED = [p.relative_to(ROOT).as_posix() for d in ("ggfm", "reference_root"
 
 @pytest.fixture(scope="module")
 def needed():
-    return component_files(Sources(ROOT, ("ggfm", "reference_root", "parity")))
+    return component_files(Sources(ROOT, ("ggfm", "reference_root", "parity")), installed())
 
 
 def touched(*files):
-    return set(selection_of(files, ROOT).reasons)
+    return set(selection_of(files, ROOT, installed()).reasons)
 
 
 def outcome(component, side):
@@ -109,7 +108,7 @@ def test_a_planted_fault_is_seen_only_in_components_that_its_file_selects(monkey
 
 
 def test_every_file_of_both_implementations_is_known_and_only_configuration_readers_touch_nothing():
-    selection = selection_of(IMPLEMENTED, ROOT)
+    selection = selection_of(IMPLEMENTED, ROOT, installed())
     without = {file for file, names in selection.files.items() if not names}
     assert without == {"reference_root/config_file.py", "reference_root/experiment.py"}
 
@@ -121,7 +120,7 @@ def test_what_judges_touches_everything_and_what_only_shows_or_tests_touches_not
                   "reference_root/configs/TFBind8-Exact-v0.yaml", "a/file/nobody/knows")  # fmt: skip
     nothing = ("README.md", "docs/verdicts.md", "tests/parity/test_judge.py", "benchmarks/__main__.py",
                "parity/report/page.py", "parity/diagnosis/explain.py", ".github/workflows/parity.yml")  # fmt: skip
-    files = selection_of((*everything, *nothing), ROOT).files
+    files = selection_of((*everything, *nothing), ROOT, installed()).files
     assert {file: set(files[file]) for file in everything} == dict.fromkeys(everything, EVERY)
     assert {file: set(files[file]) for file in nothing} == {file: set() for file in nothing}
 
@@ -138,7 +137,9 @@ def test_what_touches_nothing_is_not_imported_by_what_judges():
 
 
 def test_lines_say_what_is_judged_and_why():
-    lines = selection_of(["ggfm/pool.py", "docs/a.md", "parity/judge.py"], ROOT, "main").lines(list(REGISTRY))
+    lines = selection_of(["ggfm/pool.py", "docs/a.md", "parity/judge.py"], ROOT, installed(), "main").lines(
+        list(REGISTRY)
+    )
     assert lines == [
         f"since main: 3 changed files, {len(EVERY)} of {len(EVERY)} components to judge",
         "  ggfm/pool.py: pool, training_steps, training",

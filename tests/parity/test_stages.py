@@ -267,7 +267,7 @@ def test_the_command_refuses_a_case_that_is_none(capsys, case, said):
 def test_the_report_document_holds_the_stages_as_plain_values(context, root):
     session = open_session(profiles=["described"], components=["training"], task="Synthetic8-v0")
     report = judge_session(session, "described", root)
-    rows = json.loads(json.dumps(document(session, [], stages=report.plain())))["stages"]
+    rows = json.loads(json.dumps(document(session, []) | {"stages": report.plain()}))["stages"]
     assert [row["stage"] for row in rows] == [name for name in STAGES if name in {row["stage"] for row in rows}]
     assert all(row["ok"] for row in rows)
     loader = next(row for row in rows if row["stage"] == "loader")

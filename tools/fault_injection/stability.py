@@ -1,4 +1,4 @@
-"""The same verdicts in any order, in parallel, on any number of threads and processor: run, and compared."""
+"""Judge everything in other orders, in parallel, on other numbers of threads: the verdicts must stay the same."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from parity.root_ggfm.components import REGISTRY
-from tools.fault_injection.catalogue import source_folder
-from tools.fault_injection.results import Results, Row
+from tools.fault_injection.campaign import Results, Row
+from tools.fault_injection.changes import source_folder
 
 __all__ = ["Condition", "conditions", "judge_conditions", "judged_under"]
 
 _TEST = "parity/root_ggfm/checks/test_components.py"
 
 Verdicts = dict[str, str]
-"""`component profile` -> verdict, with the known differences that explain it."""
+"""`profile-component` -> verdict, with the known differences that explain it."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,29 @@ class Condition:
 
 
 def conditions() -> tuple[Condition, ...]:
-    """The first is the one that the others are compared with."""
-    names = [(name, profile) for name in REGISTRY for profile in ("aligned", "described")]
-    tests = [f"{_TEST}::test_component[{profile}-{name}]" for name, profile in names]
+    """Return all conditions; the others are compared with the first."""
+    tests = [f"{_TEST}::test_component[{p}-{name}]" for name in REGISTRY for p in ("aligned", "described")]
     shuffled = random.Random(0).sample(tests, len(tests))
+    threads = [
+        Condition(
+            f"threads-{n}", f"{n} threads of PyTorch", ((_TEST, "--threads", str(n)),), {"OMP_NUM_THREADS": str(n)}
+        )
+        for n in (2, 3, 4)
+    ]
     return (
         Condition("always", "as `pytest parity/` runs: one process judges one component after the other"),
         Condition("backwards", "components and profiles in reverse order", (tuple(reversed(tests)),)),
         Condition("shuffled", "components and profiles in an order drawn at random", (tuple(shuffled),)),
         Condition("parallel", "two pytest-xdist workers", ((_TEST, "-n", "2"),)),
         Condition("cold", "a new process for each component", tuple((_TEST, "--component", name) for name in REGISTRY)),
-        *(
-            Condition(f"threads-{n}", f"{n} threads of PyTorch", ((_TEST, "--threads", str(n)),), _threads(n))
-            for n in (2, 3, 4)
-        ),
+        *threads,
         Condition("avx2", "without AVX-512", environment={"ATEN_CPU_CAPABILITY": "avx2"}),
         Condition("no-avx", "without AVX", environment={"ATEN_CPU_CAPABILITY": "default"}),
     )
 
 
 def judge_conditions(options: Mapping[str, str], digest: str, results: Results) -> Iterator[Row]:
-    """The row of every condition; those that `results` has already come at no cost. `outcome`: `same` or `differs`.
+    """Yield the row of every condition; those that `results` has already cost nothing. `outcome`: `same` or `differs`.
 
     `options`: of pytest, such as `task`. `digest`: of all sources that a verdict depends on.
     """
@@ -70,8 +72,11 @@ def judge_conditions(options: Mapping[str, str], digest: str, results: Results) 
             start = time.perf_counter()
             found = judged_under(condition, options)
             first = found if first is None else first
-            apart = [f"{name}: {first.get(name)} became {found.get(name)}"
-                     for name in {**first, **found} if first.get(name) != found.get(name)]  # fmt: skip
+            apart = [
+                f"{name}: {first.get(name)} became {found.get(name)}"
+                for name in {**first, **found}
+                if first.get(name) != found.get(name)
+            ]
             row = {
                 "what": "stability", "id": condition.id, "kind": condition.what, "seed": 0, "key": key,
                 "equivalent": "", "outcome": "differs" if apart else "same", "reason": "; ".join(apart),
@@ -83,37 +88,26 @@ def judge_conditions(options: Mapping[str, str], digest: str, results: Results) 
 
 
 def judged_under(condition: Condition, options: Mapping[str, str]) -> Verdicts:
-    """Raises RuntimeError with pytest's last lines where it ended without having judged."""
-    found: Verdicts = {}
-    for call in condition.calls:
-        found |= _judged(call, options, condition.environment)
-    return found
+    """Return the verdicts under a condition. Raises RuntimeError with pytest's last lines if it judged nothing."""
+    return {name: verdict for call in condition.calls for name, verdict in _judged(call, options, condition)}
 
 
-def _judged(call: Sequence[str], options: Mapping[str, str], environment: Mapping[str, str]) -> Verdicts:
+def _judged(call: Sequence[str], options: Mapping[str, str], condition: Condition) -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory(prefix="parity-stability-") as folder:
         file = Path(folder) / "results.xml"
         given = [f"--{name}={value}" for name, value in options.items()]
         ended = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *call, *given, f"--junitxml={file}"],
             cwd=source_folder().parent,
-            env={**os.environ, **environment},
+            env={**os.environ, **condition.environment},
             capture_output=True,
             text=True,
             check=False,
         )
         if not file.exists():
             raise RuntimeError(f"pytest {' '.join(call)[:200]} ended with {ended.returncode}:\n{ended.stdout[-2000:]}")
-        return dict(_read(file))
-
-
-def _read(file: Path) -> Iterator[tuple[str, str]]:
-    for case in ElementTree.parse(file).iter("testcase"):
-        given = {item.get("name"): item.get("value", "") for item in case.iter("property")}
-        known = f", known: {given['known']}" if given.get("known") else ""
-        name = (case.get("name") or "").removeprefix("test_component").strip("[]")
-        yield name, f"{given.get('verdict', 'nothing')}{known}"
-
-
-def _threads(count: int) -> dict[str, str]:
-    return {"OMP_NUM_THREADS": str(count)}
+        for case in ElementTree.parse(file).iter("testcase"):
+            told = {item.get("name"): item.get("value", "") for item in case.iter("property")}
+            known = f", known: {told['known']}" if told.get("known") else ""
+            name = (case.get("name") or "").removeprefix("test_component").strip("[]")
+            yield name, f"{told.get('verdict', 'nothing')}{known}"

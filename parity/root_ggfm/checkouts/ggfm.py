@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from parity.execution import generators_kept
 from parity.root_ggfm.checkouts.call_adapter import accepted, default_of
-from parity.root_ggfm.checkouts.patching import generators_kept
-from parity.root_ggfm.checkouts.side import BRIDGE_SETTINGS, CheckoutSide
+from parity.root_ggfm.checkouts.side import BRIDGE_SETTINGS, CheckoutSide, config_entries
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.side import Tree
@@ -90,16 +89,8 @@ def _published_values() -> dict[str, dict[str, list[Any]]]:
     """Map the last word of each entry, to its dotted name, to its values in the published configurations."""
     found: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for task in PUBLISHED:
-        for entry, value in _entries(published_config(task)):
+        for entry, value in config_entries(published_config(task)):
             values = found[entry.rpartition(".")[2].lower()][entry]
             if value not in values:
                 values.append(value)
     return found
-
-
-def _entries(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _entries(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", value

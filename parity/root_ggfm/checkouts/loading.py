@@ -25,7 +25,7 @@ import torch
 from parity.root_ggfm.checkouts.ggfm import GgfmCheckout
 from parity.root_ggfm.checkouts.patching import is_own
 from parity.root_ggfm.checkouts.root import RootCheckout
-from parity.root_ggfm.checkouts.side import CheckoutSide, is_of_folder, is_within
+from parity.root_ggfm.checkouts.side import CheckoutSide, missing_import
 from parity.study import NoCheckout, find_checkout, installed
 
 __all__ = ["ImportStubs", "load_checkout", "restore_numpy_names"]
@@ -70,11 +70,10 @@ def _try_import(specifier: str, folder: Path, module: str, stubs: ImportStubs, *
             raise NoCheckout(f"{specifier}: {where}") from error
         return f"{module} cannot be imported: {where}"
     except ModuleNotFoundError as error:
+        why = missing_import(error, module, folder)
+        if why is not None:
+            return why
         absent = error.name or str(error)
-        if is_within(module, absent):
-            return ""
-        if is_of_folder(absent, folder):
-            return f"{module} imports {absent}, which the checkout does not have"
         why = f"{module} imports {absent!r}, which is not installed: pip install {absent.partition('.')[0]}"
         if not optional:
             raise NoCheckout(f"{specifier}: {why}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["float64_task", "generators_kept", "is_own", "patched", "precision", "replaced"]
+__all__ = ["float64_task", "is_own", "patched", "precision", "replaced"]
 
 
 @lru_cache(maxsize=4096)
@@ -54,22 +53,6 @@ def replaced(folder: Path, original: Any, replacement: Any) -> Iterator[None]:
                     if value is original:
                         stack.enter_context(patched(module, name, replacement))
         yield
-
-
-@contextmanager
-def generators_kept(*, python_only: bool = False) -> Iterator[None]:
-    """Restore the global generators after the block; with `python_only`, Python's own alone.
-
-    Published code seeds Python's generator and draws nothing from it: its state is no part of a run.
-    """
-    python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        if not python_only:
-            np.random.set_state(numpy)
-            torch.set_rng_state(torch_state)
 
 
 @contextmanager

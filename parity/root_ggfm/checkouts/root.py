@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parity.root_ggfm.checkouts.patching import generators_kept, patched
-from parity.root_ggfm.checkouts.runner import UNREAD, Call, CallLog, Driver, LossRecorder, Replacement
+from parity.execution import generators_kept
+from parity.root_ggfm.checkouts.patching import patched
+from parity.root_ggfm.checkouts.runner import UNREAD, Call, CallLog, Driver, LossRecorder, Replacement, StopRun
 from parity.root_ggfm.checkouts.side import BRIDGE_SETTINGS, CheckoutSide, loss_of, without_initial_draws
+from parity.root_ggfm.components import (
+    candidates,
+    encoding,
+    evaluation,
+    offline_data,
+    optimiser,
+    pool,
+    target,
+    training,
+    training_loss,
+    training_steps,
+)
 from parity.root_ggfm.contract import Bridge, Pairs, Step
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config, published_range
 from parity.root_ggfm.sides.root_pairs import ENDS, nested
@@ -63,35 +77,32 @@ class RootCheckout(CheckoutSide):
         """Return `runners.utils.weights_init`."""
         return self.find("runners.utils", "weights_init")
 
-    def candidates(
-        self, *, x: Tensor, y: Tensor, n_candidates: int, type: str, percentile_sampling: float, seed: int
-    ) -> Tree:
+    def compute_candidates(self, i: candidates.Inputs) -> Tree:
         """Call `sampling_from_offline_data`."""
         choose = self.find("runners.utils", "sampling_from_offline_data")
-        chosen_x, chosen_y = choose(
-            x, y, n_candidates=n_candidates, type=type, percentile_sampling=percentile_sampling, seed=seed
-        )
-        return {"x": chosen_x, "y": chosen_y}
+        named = {name: value for name, value in vars(i).items() if name not in ("x", "y")}
+        x, y = choose(i.x, i.y, **named)
+        return {"x": x, "y": y}
 
-    def offline_data(self, *, task: Task, normalize_x: bool, normalize_y: bool) -> Tree:
+    def compute_offline_data(self, i: offline_data.Inputs) -> Tree:
         """Return the data that the Gaussian process is fitted on, and the statistics that the runner keeps."""
         with _only_shuffle_draws():
-            runner, x, y = self._gp_data(task, normalize_x, normalize_y)
+            runner, x, y = self._gp_data(i.task, i.normalize_x, i.normalize_y)
         tree: Tree = {"x": x, "y": y}
         for kind in ("mean", "std"):
             for end, shape in (("x", -1), ("y", ())):
                 tree[f"{kind}_{end}"] = find_statistic(self, runner, kind, end).reshape(shape)
         return tree
 
-    def encoding(self, *, task: Task) -> Tree:
+    def compute_encoding(self, i: encoding.Inputs) -> Tree:
         """Return the data that the Gaussian process is fitted on, neither standardised nor shuffled, and the task."""
         with generators_kept(), patched(np.random, "permutation", np.arange):
-            _, x, _ = self._gp_data(task, normalize_x=False, normalize_y=False)
-        after = np.array(task.x)
+            _, x, _ = self._gp_data(i.task, normalize_x=False, normalize_y=False)
+        after = np.array(i.task.x)
         return {
             "x": x,
             "task_x_after": torch.from_numpy(after),
-            "task_is_mapped": bool(task.is_discrete and after.ndim == 3),
+            "task_is_mapped": bool(i.task.is_discrete and after.ndim == 3),
         }
 
     def _gp_data(self, task: Task, normalize_x: bool, normalize_y: bool) -> tuple[Any, Tensor, Tensor]:
@@ -110,12 +121,13 @@ class RootCheckout(CheckoutSide):
         x, y = found
         return driver.runner, x, y
 
-    def pool(self, *, x: Tensor, y: Tensor, type_of_initial_points: str, num_points: int, epochs: int) -> Tree:
+    def compute_pool(self, i: pool.Inputs) -> Tree:
         """Return the designs that pair sampling starts from, epoch by epoch."""
-        config = _tiny_config(_CONTINUOUS, x.shape[1])
-        config["GP"] |= {"type_of_initial_points": type_of_initial_points, "num_points": num_points}
+        width = i.x.shape[1]
+        config = _tiny_config(_CONTINUOUS, width)
+        config["GP"] |= {"type_of_initial_points": i.type_of_initial_points, "num_points": i.num_points}
         config["task"] |= {"normalize_x": False, "normalize_y": False}
-        config["training"]["n_epochs"] = epochs
+        config["training"]["n_epochs"] = i.epochs
         designs: list[Tensor] = []
         pools: list[Tensor] = []
 
@@ -126,45 +138,34 @@ class RootCheckout(CheckoutSide):
         def sampling(call: Call) -> Any:
             pool = call.given["x_train"].detach()
             same = pool.shape == designs[-1].shape and pool.data_ptr() == designs[-1].data_ptr()
-            pools.append(x if same else pool.clone())  # x itself, as all of the run's designs are x
-            if len(pools) == epochs:
+            pools.append(i.x if same else pool.clone())  # the input itself: it is all of the run's designs
+            if len(pools) == i.epochs:
                 call.stop()
-            return _zero_pairs(x.shape[1])
+            return _zero_pairs(width)
 
-        task = ArrayTask("pool", x.numpy(), y.reshape(-1, 1).numpy(), _no_scores, dtype=x.numpy().dtype)
+        task = ArrayTask("pool", i.x.numpy(), i.y.reshape(-1, 1).numpy(), _no_scores, dtype=i.x.numpy().dtype)
         with generators_kept(), patched(np.random, "permutation", np.arange):
             _tiny_run(self, config, task, {"GP": gp, "sampling_data_from_GP": sampling, "forward": _zero_loss})
         return {f"epoch{epoch}": pool for epoch, pool in enumerate(pools)}
 
-    def training_loss(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_high: Tensor,
-        y_high: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        step: int,
-        guidance_prob: float,
-    ) -> Tree:
+    def compute_training_loss(self, i: training_loss.Inputs) -> Tree:
         """Train on the batch as number `step`, where the loop first steps its optimiser; earlier ones lose nothing."""
-        config = _tiny_config(_CONTINUOUS, bridge.dim)
-        config["model"]["BB"]["params"] |= {name: getattr(bridge, name) for name in BRIDGE_SETTINGS}
-        config["model"]["BB"]["params"]["MLPParams"]["hidden_size"] = bridge.hidden
-        config["training"] |= {"classifier_free_guidance_prob": guidance_prob, "accumulate_grad_batches": step}
+        config = _tiny_config(_CONTINUOUS, i.bridge.dim)
+        config["model"]["BB"]["params"] |= {name: getattr(i.bridge, name) for name in BRIDGE_SETTINGS}
+        config["model"]["BB"]["params"]["MLPParams"]["hidden_size"] = i.bridge.hidden
+        config["training"] |= {"classifier_free_guidance_prob": i.guidance_prob, "accumulate_grad_batches": i.step}
         found: dict[str, Any] = {}
         batches = 0
 
         def forward(call: Call) -> Any:
             nonlocal batches
             batches += 1
-            if batches < step:
+            if batches < i.step:
                 return _zero_loss(call)
             model = call.given["self"]
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
-                    parameter.copy_(state[name])
+                    parameter.copy_(i.state[name])
             output = call.proceed()
             found.update(loss=loss_of(output).detach().clone(), model=model, generator=torch.get_rng_state())
             return output
@@ -174,29 +175,20 @@ class RootCheckout(CheckoutSide):
             optimizer.register_step_pre_hook(lambda *_: call.stop())
             return optimizer
 
-        batch = (x_high, y_high), (x_low, y_low)
-        self._train_on(config, batch, step, forward=forward, get_optimizer=get_optimizer)
+        batch = (i.x_high, i.y_high), (i.x_low, i.y_low)
+        self._train_on(config, batch, i.step, forward=forward, get_optimizer=get_optimizer)
         if not found:
             raise MissingComponent(f"{self.name}: its loop steps the optimiser before accumulate_grad_batches batches")
         torch.set_rng_state(found["generator"])
         gradients = {f"grad/{name}": parameter.grad for name, parameter in found["model"].named_parameters()}
         return {"loss": found["loss"], **gradients}
 
-    def optimiser(
-        self,
-        *,
-        optimizer: Mapping[str, Any],
-        lr_scheduler: Mapping[str, Any],
-        accumulate_grad_batches: int,
-        weights: Mapping[str, Tensor],
-        grads: Sequence[Mapping[str, Tensor]],
-        losses: Sequence[float],
-    ) -> Tree:
+    def compute_optimiser(self, i: optimiser.Inputs) -> Tree:
         """Train `weights` in the place of the model's, with losses that have the given values and gradients."""
         config = _tiny_config(_CONTINUOUS, 1)
-        config["model"]["BB"] |= {"optimizer": dict(optimizer), "lr_scheduler": dict(lr_scheduler)}
-        config["training"]["accumulate_grad_batches"] = accumulate_grad_batches
-        held = nn.ParameterDict({name: weight.clone() for name, weight in weights.items()})
+        config["model"]["BB"] |= {"optimizer": dict(i.optimizer), "lr_scheduler": dict(i.lr_scheduler)}
+        config["training"]["accumulate_grad_batches"] = i.accumulate_grad_batches
+        held = nn.ParameterDict({name: weight.clone() for name, weight in i.weights.items()})
         optimizers: list[Any] = []
         tree: Tree = {}
         batches = 0
@@ -211,13 +203,13 @@ class RootCheckout(CheckoutSide):
         def forward(call: Call) -> Any:
             nonlocal batches
             record()
-            if batches == len(losses):
+            if batches == len(i.losses):
                 call.stop()
             loss = sum(
-                (gradient * (held[name] - held[name].detach())).sum() for name, gradient in grads[batches].items()
+                (gradient * (held[name] - held[name].detach())).sum() for name, gradient in i.grads[batches].items()
             )
             batches += 1
-            return loss + torch.tensor(losses[batches - 1], dtype=torch.float64), _NO_LOG
+            return loss + torch.tensor(i.losses[batches - 1], dtype=torch.float64), _NO_LOG
 
         def get_optimizer(call: Call) -> Any:
             settings = next(iter(call.given.values()))
@@ -227,9 +219,9 @@ class RootCheckout(CheckoutSide):
             optimizers.append(result)
             return result
 
-        like = next(iter(weights.values()))
+        like = next(iter(i.weights.values()))
         end = like.new_zeros(1, 1), like.new_zeros(1)
-        self._train_on(config, (end, end), len(losses) + 1, forward=forward, get_optimizer=get_optimizer)
+        self._train_on(config, (end, end), len(i.losses) + 1, forward=forward, get_optimizer=get_optimizer)
         return tree
 
     def _train_on(
@@ -246,15 +238,15 @@ class RootCheckout(CheckoutSide):
         with generators_kept():
             _tiny_run(self, config, task, replacements)
 
-    def target(self, *, y: Tensor, y_max: float, alpha: float, n: int) -> Tree:
+    def compute_target(self, i: target.Inputs) -> Tree:
         """Return the condition that the test samples with. The checkout's own y_max decides under which task."""
-        name = self._task_with(y_max=y_max)
+        name = self._task_with(y_max=i.y_max)
         discrete = name.startswith("TFBind")
-        dtype = y.numpy().dtype
-        x = np.zeros((len(y), 2), dtype=np.int32 if discrete else dtype)
+        dtype = i.y.numpy().dtype
+        x = np.zeros((len(i.y), 2), dtype=np.int32 if discrete else dtype)
         classes = 3 if discrete else None
-        task = ArrayTask(name, x, y.reshape(-1, 1).numpy(), _no_scores, num_classes=classes, dtype=dtype)
-        config = _tiny_config(name, 4 if discrete else 2, testing={"alpha": alpha, "num_candidates": n})
+        task = ArrayTask(name, x, i.y.reshape(-1, 1).numpy(), _no_scores, num_classes=classes, dtype=dtype)
+        config = _tiny_config(name, 4 if discrete else 2, testing={"alpha": i.alpha, "num_candidates": i.n})
         conditions: list[Tensor] = []
 
         def sample(call: Call) -> Any:
@@ -262,39 +254,36 @@ class RootCheckout(CheckoutSide):
             call.stop()
 
         with generators_kept():
-            _tiny_run(self, config, task, _test_only(2, n) | {"sample": sample}, test=_in_test_form(task))
+            _tiny_run(self, config, task, _test_only(2, i.n) | {"sample": sample}, test=_in_test_form(task))
         return {"condition": conditions[0]}
 
-    def evaluation(
-        self, *, task: Task, designs: Tensor, mean_x: Tensor, std_x: Tensor, y_min: float, y_max: float
-    ) -> Tree:
+    def compute_evaluation(self, i: evaluation.Inputs) -> Tree:
         """Test with `designs` in the place of sampled ones; return the scores that quantiles are taken of.
 
         The checkout's own y_min and y_max decide under which task. The offline designs have the given statistics up
         to rounding; the runner's attributes are then set to the exact ones.
         """
-        n, width = designs.shape
+        n, width = i.designs.shape
         scores: list[Any] = []
-        name = self._task_with(y_min=y_min, y_max=y_max)
+        name = self._task_with(y_min=i.y_min, y_max=i.y_max)
         config = _tiny_config(name, width, testing={"num_candidates": n})
 
         def sample(_: Call) -> Any:
             scores.clear()  # quantiles that were taken before are not of scores
-            set_statistic(self, driver.runner, "mean", "x", mean_x)
-            set_statistic(self, driver.runner, "std", "x", std_x)
-            return designs.clone()
+            set_statistic(self, driver.runner, "mean", "x", i.mean_x)
+            set_statistic(self, driver.runner, "std", "x", i.std_x)
+            return i.designs.clone()
 
         instead = _test_only(width, n) | {"GP": lambda _: _UNFITTED_GP, "sample": sample}
-        driver = Driver(self, config, _OfflineDesigns(task, mean_x, std_x), 0, **instead)
-        with generators_kept(), self.precision(designs.dtype), driver.observing():
+        driver = Driver(self, config, _OfflineDesigns(i.task, i.mean_x, i.std_x), 0, **instead)
+        with generators_kept(), self.precision(i.designs.dtype), driver.observing():
             paths = driver.train()
             with _quantiles_into(scores):
-                percentiles = driver.test(task, paths)
+                percentiles = driver.test(i.task, paths)
             if not scores:
                 raise MissingComponent(f"{self.name}: its test takes no quantile of its scores by torch or NumPy")
             values = torch.as_tensor(scores[0]).detach().clone().reshape(-1)
             return {"scores": values, "percentiles": _as_tensor(percentiles)}
-        raise MissingComponent(f"{self.name}: the test ended early")
 
     def _task_with(self, **limits: float) -> str:
         """Return the task for which the layout has these limits of scores."""
@@ -305,20 +294,12 @@ class RootCheckout(CheckoutSide):
         named = " and ".join(f"{name} {value}" for name, value in limits.items())
         raise MissingComponent(f"{self.name}: the layout has no task with {named}")
 
-    def training_steps(
-        self,
-        *,
-        config: Mapping[str, Any],
-        task: Task,
-        seed: int,
-        dtype: torch.dtype,
-        pairs: Sequence[Sequence[Pairs]],
-    ) -> Tree:
+    def compute_training_steps(self, i: training_steps.Inputs) -> Tree:
         """Train on given pairs; return the tree of `parity.root_ggfm.training_trace.record_timeline`."""
         with ExitStack() as contexts:
-            trace = _StepTrace(pairs, contexts)
-            driver = Driver(self, config, task, seed, **trace.replacements)
-            with self.precision(dtype), generators_kept(python_only=True), driver.observing():
+            trace = _StepTrace(i.pairs, contexts)
+            driver = Driver(self, i.config, i.task, i.seed, **trace.replacements)
+            with self.precision(i.dtype), _python_generator_kept(), driver.observing():
                 try:
                     driver.train()
                 except MissingComponent:
@@ -326,9 +307,8 @@ class RootCheckout(CheckoutSide):
                 except Exception as error:  # noqa: BLE001 - the step at which a side stops is compared
                     return trace.raised(error)
                 return trace.ended()
-        raise MissingComponent(f"{self.name}: the run ended early")
 
-    def training(self, *, config: Mapping[str, Any], task: Task, seed: int, dtype: torch.dtype) -> Tree:
+    def compute_training(self, i: training.Inputs) -> Tree:
         """Run `BBDMRunner(config).train()`, then `test(task)` of a new runner."""
         losses = LossRecorder()
         sampled_with: dict[str, Tensor] = {}
@@ -337,9 +317,9 @@ class RootCheckout(CheckoutSide):
             sampled_with.update(_weights(call.given["self"]))
             return call.proceed()
 
-        test_task = _in_test_form(task)
-        driver = Driver(self, config, task, seed, **losses.replacements, sample=sample)
-        with self.precision(dtype), generators_kept(python_only=True), driver.observing():
+        test_task = _in_test_form(i.task)
+        driver = Driver(self, i.config, i.task, i.seed, **losses.replacements, sample=sample)
+        with self.precision(i.dtype), _python_generator_kept(), driver.observing():
             log = driver.log
             paths = driver.train()
             weights = _weights(log.models[-1])
@@ -369,7 +349,6 @@ class RootCheckout(CheckoutSide):
                 "test/high": chain.result,
                 "percentiles": _as_tensor(percentiles),
             }
-        raise MissingComponent(f"{self.name}: the run ended early")
 
 
 class _StepTrace(LossRecorder):
@@ -477,6 +456,16 @@ class _OfflineDesigns:
 
 
 @contextmanager
+def _python_generator_kept() -> Iterator[None]:
+    """Restore Python's generator: published code seeds it and draws nothing from it, so it is no part of a run."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextmanager
 def _only_shuffle_draws() -> Iterator[None]:
     """Let only `np.random.permutation` draw from NumPy's generator as it stands, out of all that a run draws."""
     permutation, state = np.random.permutation, np.random.get_state()
@@ -548,7 +537,8 @@ def _tiny_run(
     Raises MissingComponent for a run that never comes to it.
     """
     driver = Driver(side, config, task, 0, **{"GP": lambda _: _UNFITTED_GP, **replacements})
-    with side.precision(torch.float64 if task.y.dtype == np.float64 else torch.float32), driver.observing():
+    dtype = torch.float64 if task.y.dtype == np.float64 else torch.float32
+    with side.precision(dtype), driver.observing(), suppress(StopRun):
         paths = driver.train()
         if test is not None:
             driver.test(test, paths)

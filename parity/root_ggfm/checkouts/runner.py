@@ -24,11 +24,21 @@ from torch import nn
 
 from parity.execution import settings_kept
 from parity.root_ggfm.checkouts.patching import float64_task, patched, replaced
-from parity.root_ggfm.checkouts.side import CheckoutSide, loss_of
+from parity.root_ggfm.checkouts.side import CheckoutSide, config_entries, loss_of
 from parity.root_ggfm.sides.root_config import PUBLISHED, published_config
 from parity.side import MissingComponent
 
-__all__ = ["UNREAD", "Call", "CallLog", "Driver", "LossRecorder", "Replacement", "TappedLoader", "runner_config"]
+__all__ = [
+    "UNREAD",
+    "Call",
+    "CallLog",
+    "Driver",
+    "LossRecorder",
+    "Replacement",
+    "StopRun",
+    "TappedLoader",
+    "runner_config",
+]
 
 _RUNNER = "runners.DiffusionBasedModelRunners.BBDMRunner"
 _FUNCTIONS = {
@@ -124,16 +134,17 @@ class Driver:
 
     @contextmanager
     def observing(self) -> Iterator[None]:
-        """Log calls of published names inside the block, give the task to `design_bench.make`; StopRun ends it."""
+        """Log calls of published names inside the block, and give the task to `design_bench.make`."""
         self._runner_class()
         model = self.side.find(self.side.model_module, "BrownianBridgeModel")
         average = self.side.find(self.side.ema_module, "EMA")
         with ExitStack() as stack:
             enter = stack.enter_context
-            enter(contextlib.suppress(StopRun))
             enter(settings_kept())  # settings of the machine are no part of the result
             Path(_FOLDER).mkdir(exist_ok=True)
-            enter(patched(torch, "load", _trusting(torch.load)))
+            enter(
+                patched(torch, "load", partial(torch.load, weights_only=False))
+            )  # files that the run has just written
             if "design_bench" in sys.modules:
                 bench = sys.modules["design_bench"]
                 enter(replaced(self.side.folder, bench.make, self._make))
@@ -141,7 +152,7 @@ class Driver:
             enter(patched(model, "__init__", _collecting(model.__init__, self.log.models)))
             enter(patched(average, "__init__", _collecting(average.__init__, self.log.averages)))
             for name in ("forward", "sample", "eval"):
-                enter(patched(model, name, _as_method(self._wrap(name, getattr(model, name)))))
+                enter(patched(model, name, self._wrap(name, getattr(model, name))))
             for name, module in _FUNCTIONS.items():
                 original = self.side.find(module, name)
                 enter(replaced(self.side.folder, original, self._wrap(name, original)))
@@ -215,18 +226,6 @@ def _collecting(make: Callable[..., None], instances: list[Any]) -> Callable[...
         instances.append(self)
 
     return __init__
-
-
-def _trusting(load: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `torch.load` with the default of older releases: a run loads only files that it has just written."""
-    return lambda *args, **kwargs: load(*args, **{"weights_only": False, **kwargs})
-
-
-def _as_method(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
-
-    return method
 
 
 class TappedLoader:
@@ -404,11 +403,5 @@ def runner_config(config: Mapping[str, Any], seed: int) -> tuple[Section, dict[s
 
 @cache
 def _published_names() -> frozenset[str]:
-    return frozenset(_names({task: published_config(task) for task in PUBLISHED}))
-
-
-def _names(values: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in values.items():
-        yield name
-        if isinstance(value, Mapping):
-            yield from _names(value)
+    entries = (entry for task in PUBLISHED for entry, _ in config_entries(published_config(task)))
+    return frozenset(word for entry in entries for word in entry.split("."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
@@ -16,22 +16,42 @@ from torch import Tensor, nn
 
 from parity.root_ggfm.checkouts.call_adapter import accepted, call_by_name, default_of
 from parity.root_ggfm.checkouts.patching import patched, precision
-from parity.root_ggfm.contract import Bridge, Pairs
+from parity.root_ggfm.components import (
+    REGISTRY,
+    defaults,
+    denoiser,
+    ema,
+    gp,
+    gp_pairs,
+    initial_weights,
+    loader,
+    p_losses,
+    p_sample,
+    predict_x0,
+    q_sample,
+    sample,
+    sample_steps,
+    schedule,
+    split,
+)
+from parity.root_ggfm.contract import Bridge
+from parity.root_ggfm.sides.models import prefixed as copies
 from parity.root_ggfm.sides.root_pairs import ENDS, nested, stacked
 from parity.side import Capabilities, MissingComponent, Tree
 
 __all__ = [
-    "BRIDGE_SETTINGS",
-    "CheckoutSide",
-    "commit_of",
-    "is_of_folder",
-    "is_within",
-    "loss_of",
+    "BRIDGE_SETTINGS", "CheckoutSide", "commit_of", "config_entries", "loss_of", "missing_import",
     "without_initial_draws",
-]
+]  # fmt: skip
 
 BRIDGE_SETTINGS = tuple(f.name for f in fields(Bridge) if f.name not in ("dim", "hidden", "dtype"))
 """Fields of a bridge that published code has under the same names."""
+
+_PAIR_SETTINGS = (
+    "num_gradient_steps", "num_functions", "num_points", "learning_rate", "delta_lengthscale", "delta_variance",
+    "threshold_diff",
+)  # fmt: skip
+"""Settings of pair sampling that have a default."""
 
 _PATH_STEPS = 200
 """Steps of a path that training reads."""
@@ -77,13 +97,12 @@ class CheckoutSide:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            absent = error.name or ""
-            if is_within(name, absent):
-                return None
-            if is_of_folder(absent, self.folder):
-                text = f"{name} imports {absent}, which the checkout does not have"
-                raise MissingComponent(f"{self.name}: {text}") from error
-            raise
+            why = missing_import(error, name, self.folder)
+            if why:
+                raise MissingComponent(f"{self.name}: {why}") from error
+            if why is None:
+                raise
+            return None
 
     def precision(self, dtype: torch.dtype) -> AbstractContextManager[None]:
         """Run the checkout's code, written for float32, in `dtype` inside the block."""
@@ -115,157 +134,112 @@ class CheckoutSide:
                     parameter.copy_(state[name])
         return model
 
-    def schedule(self, bridge: Bridge) -> Tree:
+    def __getattr__(self, name: str) -> Callable[..., Tree]:
+        """Return the callable of a component: it builds the component's inputs and gives them to `compute_NAME`."""
+        compute = getattr(type(self), f"compute_{name}", None)
+        if compute is None:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        return lambda *given, **named: compute(self, REGISTRY[name].inputs(*given, **named))
+
+    def compute_defaults(self, i: defaults.Inputs) -> Tree:  # noqa: ARG002 - as for every component
+        """Read the defaults from signatures and from a model that is given nothing."""
+        chain = self.find(self.model_module, "BrownianBridgeModel").sample
+        pairs = self.find(self.pairs_module, "sampling_data_from_GP")
+        return {
+            **self.model_defaults(),
+            "sample/clip_denoised": default_of(chain, "clip_denoised"),
+            "sample/guidance_weight": default_of(chain, "classifier_free_guidance_weight", absent=0.0),
+            **{f"gp_pairs/{name}": default_of(pairs, name) for name in _PAIR_SETTINGS},
+        }
+
+    def compute_schedule(self, i: schedule.Inputs) -> Tree:
         """Return the model's buffers, `steps` aside."""
-        with self.precision(bridge.dtype):
-            buffers = dict(self.model(bridge).named_buffers())
+        with self.precision(i.bridge.dtype):
+            buffers = dict(self.model(i.bridge).named_buffers())
         return {name: buffer.clone() for name, buffer in buffers.items() if name != "steps"}
 
-    def sample_steps(self, bridge: Bridge) -> Tree:
+    def compute_sample_steps(self, i: sample_steps.Inputs) -> Tree:
         """Return `steps` and the names in the state dict."""
-        with self.precision(bridge.dtype):
-            model = self.model(bridge)
+        with self.precision(i.bridge.dtype):
+            model = self.model(i.bridge)
             return {"steps": torch.as_tensor(model.steps).clone(), "state_dict_keys": sorted(model.state_dict())}
 
-    def q_sample(self, bridge: Bridge, *, x_high: Tensor, x_low: Tensor, t: Tensor, noise: Tensor | None) -> Tree:
+    def compute_q_sample(self, i: q_sample.Inputs) -> Tree:
         """Call `q_sample`."""
-        with self.precision(bridge.dtype):
-            x_t, objective = self.model(bridge).q_sample(x_high, x_low, t, noise)
+        with self.precision(i.bridge.dtype):
+            x_t, objective = self.model(i.bridge).q_sample(i.x_high, i.x_low, i.t, i.noise)
         return {"x_t": x_t, "objective": objective}
 
-    def predict_x0(self, bridge: Bridge, *, x_t: Tensor, x_low: Tensor, t: Tensor, objective_recon: Tensor) -> Tree:
+    def compute_predict_x0(self, i: predict_x0.Inputs) -> Tree:
         """Call `predict_x0_from_objective`."""
-        with self.precision(bridge.dtype):
-            return {"x0": self.model(bridge).predict_x0_from_objective(x_t, x_low, t, objective_recon)}
+        with self.precision(i.bridge.dtype):
+            return {"x0": self.model(i.bridge).predict_x0_from_objective(i.x_t, i.x_low, i.t, i.objective_recon)}
 
-    def denoiser(
-        self, bridge: Bridge, *, state: Mapping[str, Tensor], x_t: Tensor, t: Tensor, y_first: Tensor, y_second: Tensor
-    ) -> Tree:
+    def compute_denoiser(self, i: denoiser.Inputs) -> Tree:
         """Call `denoise_fn`."""
-        with self.precision(bridge.dtype), torch.no_grad():
-            model = self.model(bridge, state)
-            y_first, y_second = self.conditions(model, x_t, y_first, y_second)
-            return {"output": model.denoise_fn(x_t, t, y_first, y_second)}
+        with self.precision(i.bridge.dtype), torch.no_grad():
+            model = self.model(i.bridge, i.state)
+            return {"output": model.denoise_fn(i.x_t, i.t, *self.conditions(model, i.x_t, i.y_first, i.y_second))}
 
-    def initial_weights(self, bridge: Bridge) -> Tree:
+    def compute_initial_weights(self, i: initial_weights.Inputs) -> Tree:
         """Make the model and apply `weights_init`, if there is one."""
-        with self.precision(bridge.dtype):
-            model = self.new_model(bridge)
+        with self.precision(i.bridge.dtype):
+            model = self.new_model(i.bridge)
             initial = self.weights_init()
             if initial is not None:
                 model.apply(initial)
-        return {f"state/{name}": weight.detach().clone() for name, weight in model.named_parameters()}
+        return copies("state", dict(model.named_parameters()))
 
-    def p_losses(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_high: Tensor,
-        y_high: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        t: Tensor | None,
-        noise: Tensor | None,
-    ) -> Tree:
+    def compute_p_losses(self, i: p_losses.Inputs) -> Tree:
         """Call `p_losses`, or `forward` if t is to be drawn."""
-        with self.precision(bridge.dtype):
-            model = self.model(bridge, state)
-            y_high, y_low = self.conditions(model, x_high, y_high, y_low)
-            given = {"x_high": x_high, "y_high": y_high, "x_low": x_low, "y_low": y_low}
-            drawn = {} if t is None else {"t": t, "noise": noise}
-            found = call_by_name(model.p_losses if drawn else model.forward, given | drawn)
-            loss, log = loss_of(found), found[1] if isinstance(found, (tuple, list)) else {}
+        with self.precision(i.bridge.dtype):
+            model = self.model(i.bridge, i.state)
+            y_high, y_low = self.conditions(model, i.x_high, i.y_high, i.y_low)
+            given = {"x_high": i.x_high, "y_high": y_high, "x_low": i.x_low, "y_low": y_low}
+            drawn = {} if i.t is None else {"t": i.t, "noise": i.noise}
+            output = call_by_name(model.p_losses if drawn else model.forward, given | drawn)
+            loss, log = loss_of(output), output[1] if isinstance(output, (tuple, list)) else {}
             loss.backward()  # type: ignore[no-untyped-call]
         gradients = {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
         logged = {"x0_recon": log["x0_recon"].detach()} if "x0_recon" in log else {}
         return {"loss": loss.detach(), **logged, **gradients}
 
-    def p_sample(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_t: Tensor,
-        x_low: Tensor,
-        y_low: Tensor,
-        y_high: Tensor,
-        step: int,
-        clip_denoised: bool,
-        guidance_weight: float,
-    ) -> Tree:
+    def compute_p_sample(self, i: p_sample.Inputs) -> Tree:
         """Call `p_sample`, without a graph, as published code does."""
-        with self.precision(bridge.dtype), torch.no_grad():
-            model = self.model(bridge, state)
-            y_low, y_high = self.conditions(model, x_t, y_low, y_high)
-            given = {
-                "x_t": x_t, "x_low": x_low, "y_low": y_low, "y_high": y_high, "i": step,
-                "clip_denoised": clip_denoised, "classifier_free_guidance_weight": guidance_weight,
-            }  # fmt: skip
-            x_next, x0 = call_by_name(model.p_sample, given)
+        with self.precision(i.bridge.dtype), torch.no_grad():
+            model = self.model(i.bridge, i.state)
+            y_low, y_high = self.conditions(model, i.x_t, i.y_low, i.y_high)
+            given = {"x_t": i.x_t, "x_low": i.x_low, "y_low": y_low, "y_high": y_high, "i": i.step}
+            settings = {"clip_denoised": i.clip_denoised, "classifier_free_guidance_weight": i.guidance_weight}
+            x_next, x0 = call_by_name(model.p_sample, given | settings)
         return {"x_next": x_next, "x0": x0}
 
-    def sample(
-        self,
-        bridge: Bridge,
-        *,
-        state: Mapping[str, Tensor],
-        x_low: Tensor,
-        y_low: Tensor,
-        y_high: Tensor,
-        clip_denoised: bool,
-        guidance_weight: float,
-    ) -> Tree:
-        """Call `sample`."""
-        with self.precision(bridge.dtype), torch.no_grad():
-            model = self.model(bridge, state)
-            y_low, y_high = self.conditions(model, x_low, y_low, y_high)
-            settings = {"clip_denoised": clip_denoised, "classifier_free_guidance_weight": guidance_weight}
-            chain = model.sample(x_low, y_low, y_high, **accepted(model.sample, **settings))
-        return {"x_high": chain}
+    def compute_sample(self, i: sample.Inputs) -> Tree:
+        """Call `sample`, without a graph."""
+        with self.precision(i.bridge.dtype), torch.no_grad():
+            model = self.model(i.bridge, i.state)
+            conditions = self.conditions(model, i.x_low, i.y_low, i.y_high)
+            settings = {"clip_denoised": i.clip_denoised, "classifier_free_guidance_weight": i.guidance_weight}
+            return {"x_high": model.sample(i.x_low, *conditions, **accepted(model.sample, **settings))}
 
-    def gp(
-        self,
-        *,
-        x_train: Tensor,
-        y_train: Tensor,
-        x_test: Tensor,
-        lengthscale: float,
-        variance: float,
-        noise: float,
-        mean_prior: float,
-    ) -> Tree:
+    def compute_gp(self, i: gp.Inputs) -> Tree:
         """Call `GP`; the gradient comes from autograd."""
-        with self.precision(x_train.dtype):
-            gp = self._gp(x_train, y_train, lengthscale, variance, noise, mean_prior)
-            gp.set_hyper(lengthscale=gp.given[0], variance=gp.given[1])
-            x = x_test.clone().requires_grad_(True)
-            mean = gp.mean_posterior(x)
+        with self.precision(i.x_train.dtype):
+            process, given = self._fit_gp(i, i.mean_prior)
+            process.set_hyper(lengthscale=given[0], variance=given[1])
+            x = i.x_test.clone().requires_grad_(True)
+            mean = process.mean_posterior(x)
             (gradient,) = torch.autograd.grad(mean.sum(), x)
-        stored = _stored_lengthscale(gp)
-        return {
-            "coef": gp.coef.reshape(-1),
-            "mean": mean.detach().reshape(-1),
-            "grad": gradient,
-            "lengthscale_stored": stored,
-        }
+        tree = {"coef": process.coef.reshape(-1), "mean": mean.detach().reshape(-1), "grad": gradient}
+        return tree | {"lengthscale_stored": _stored_lengthscale(process)}
 
-    def gp_pairs(
-        self,
-        *,
-        x_train: Tensor,
-        y_train: Tensor,
-        pool: Tensor,
-        lengthscale: float,
-        variance: float,
-        noise: float,
-        **settings: Any,
-    ) -> Tree:
+    def compute_gp_pairs(self, i: gp_pairs.Inputs) -> Tree:
         """Call `sampling_data_from_GP` and stack its nested tuples; keep whole paths if it returns them."""
         sampling = self.find(self.pairs_module, "sampling_data_from_GP")
-        with self.precision(x_train.dtype):
-            gp = self._gp(x_train, y_train, lengthscale, variance, noise, 0.0)
-            given = {"x_train": pool, "device": pool.device, "GP_Model": gp, **settings}
+        with self.precision(i.x_train.dtype):
+            process, _ = self._fit_gp(i, 0.0)
+            settings = {name: getattr(i, name) for name in (*_PAIR_SETTINGS, "seed")}
+            given = {"x_train": i.pool, "device": i.pool.device, "GP_Model": process, **settings}
             data = sampling(**accepted(sampling, **given))
         tree: Tree = {"counts": torch.tensor([len(pairs) for pairs in data.values()])}
         for function, pairs in data.items():
@@ -273,68 +247,52 @@ class CheckoutSide:
                 paths = torch.stack([path for path, *_ in pairs])
                 tree[f"{function}/trajectory"] = _resampled(paths)
                 pairs = [((path[-1], high), (path[0], low)) for path, (low, high) in map(_with_scores, pairs)]
-            tree |= stacked(function, [_as_tensors(pair, pool) for pair in pairs], like=pool)
-        after = torch.as_tensor(gp.variance).detach().reshape(())
+            tree |= stacked(function, [_as_tensors(pair, i.pool) for pair in pairs], like=i.pool)
         return tree | {
-            "lengthscale_after": _stored_lengthscale(gp),
-            "variance_after": after,
-            "coef_after": gp.coef.reshape(-1),
+            "lengthscale_after": _stored_lengthscale(process),
+            "variance_after": torch.as_tensor(process.variance).detach().reshape(()),
+            "coef_after": process.coef.reshape(-1),
         }
 
-    def defaults(self) -> Tree:
-        """Read the defaults from signatures and from a model that is given nothing."""
-        chain = self.find(self.model_module, "BrownianBridgeModel").sample
-        pairs = self.find(self.pairs_module, "sampling_data_from_GP")
-        sampling = "num_gradient_steps num_functions num_points learning_rate delta_lengthscale delta_variance"
-        return {
-            **self.model_defaults(),
-            "sample/clip_denoised": default_of(chain, "clip_denoised"),
-            "sample/guidance_weight": default_of(chain, "classifier_free_guidance_weight", absent=0.0),
-            **{f"gp_pairs/{name}": default_of(pairs, name) for name in [*sampling.split(), "threshold_diff"]},
-        }
+    def _fit_gp(self, i: gp.Inputs | gp_pairs.Inputs, mean_prior: float) -> tuple[Any, list[Tensor]]:
+        """Return a Gaussian process, and the hyperparameters that it was given."""
+        values = [torch.tensor(v, dtype=i.x_train.dtype) for v in (i.lengthscale, i.variance, i.noise, mean_prior)]
+        return self.find(self.gp_module, "GP")(i.x_train.device, i.x_train, i.y_train, *values), values
 
-    def split(self, *, functions: Sequence[Pairs], val_frac: float) -> Tree:
+    def compute_split(self, i: split.Inputs) -> Tree:
         """Call `create_train_dataloader`; return its loader's data set and the validation list."""
         create = self.find(self.pairs_module, "create_train_dataloader")
-        loader, validation = create(nested(functions), val_frac=val_frac, batch_size=1, shuffle=True)
-        like = functions[0]["x_high"]
-        training = [loader.dataset[k] for k in range(len(loader.dataset))]
+        batches, validation = create(nested(i.functions), val_frac=i.val_frac, batch_size=1, shuffle=True)
+        like = i.functions[0]["x_high"]
+        training = [batches.dataset[k] for k in range(len(batches.dataset))]
         return stacked("train", training, like=like) | stacked("val", validation, like=like)
 
-    def loader(
-        self, *, functions: Sequence[Pairs], val_frac: float, batch_size: int, shuffle: bool, passes: int
-    ) -> Tree:
+    def compute_loader(self, i: loader.Inputs) -> Tree:
         """Call `create_train_dataloader` and read its loader `passes` times."""
         create = self.find(self.pairs_module, "create_train_dataloader")
-        loader, _ = create(nested(functions), val_frac=val_frac, batch_size=batch_size, shuffle=shuffle)
+        batches, _ = create(nested(i.functions), val_frac=i.val_frac, batch_size=i.batch_size, shuffle=i.shuffle)
         tree: Tree = {}
-        for epoch in range(passes):
-            for number, ((x_high, y_high), (x_low, y_low)) in enumerate(loader):
+        for epoch in range(i.passes):
+            for number, ((x_high, y_high), (x_low, y_low)) in enumerate(batches):
                 for end, values in zip(ENDS, (x_high, y_high, x_low, y_low), strict=True):
                     tree[f"epoch{epoch}/batch{number}/{end}"] = values
         return tree
 
-    def ema(self, *, decay: float, decay_from_step: int, weights: Sequence[Mapping[str, Tensor]]) -> Tree:
+    def compute_ema(self, i: ema.Inputs) -> Tree:
         """Register, update, apply and restore `EMA` on the given weights."""
-        model = _Weights(weights[0])
-        average = self.find(self.ema_module, "EMA")(decay)
+        model = _Weights(i.weights[0])
+        average = self.find(self.ema_module, "EMA")(i.decay)
         average.register(model)
-        tree = _copies("shadow0", average.shadow)
-        for k, values in enumerate(weights[1:], start=1):
+        tree = copies("shadow0", average.shadow)
+        for k, values in enumerate(i.weights[1:], start=1):
             for name, parameter in model.named_parameters():
                 parameter.data = values[name].clone()
-            average.update(model, with_decay=k >= decay_from_step)
-            tree |= _copies(f"shadow{k}", average.shadow)
+            average.update(model, with_decay=k >= i.decay_from_step)
+            tree |= copies(f"shadow{k}", average.shadow)
         average.apply_shadow(model)
-        tree |= _copies("applied", dict(model.named_parameters()))
+        tree |= copies("applied", dict(model.named_parameters()))
         average.restore(model)
-        return tree | _copies("restored", dict(model.named_parameters()))
-
-    def _gp(self, x: Tensor, y: Tensor, lengthscale: float, variance: float, noise: float, mean: float) -> Any:
-        values = [torch.tensor(value, dtype=x.dtype) for value in (lengthscale, variance, noise, mean)]
-        gp = self.find(self.gp_module, "GP")(x.device, x, y, *values)
-        gp.given = values
-        return gp
+        return tree | copies("restored", dict(model.named_parameters()))
 
 
 def commit_of(folder: Path) -> str:
@@ -369,15 +327,14 @@ def _resolve(git: Path, name: str) -> str:
     return ""
 
 
-def is_within(module: str, package: str) -> bool:
-    """True if a dotted name is the package's or that of a module in it."""
-    return f"{module}.".startswith(f"{package}.")
-
-
-def is_of_folder(module: str, folder: Path) -> bool:
-    """True if a module would lie in the checkout, by the first word of its dotted name."""
-    top = module.partition(".")[0]
-    return bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
+def missing_import(error: ModuleNotFoundError, module: str, folder: Path) -> str | None:
+    """Say which module of the checkout is missing: empty if it is `module`; None if it would lie elsewhere."""
+    absent = error.name or str(error)
+    if f"{module}.".startswith(f"{absent}."):
+        return ""
+    top = absent.partition(".")[0]
+    of_folder = bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
+    return f"{module} imports {absent}, which the checkout does not have" if of_folder else None
 
 
 def without_initial_draws() -> AbstractContextManager[None]:
@@ -389,6 +346,15 @@ def loss_of(output: Any) -> Tensor:
     """Return the loss from the output of a model's forward pass, which may return more beside it."""
     loss: Tensor = output[0] if isinstance(output, (tuple, list)) else output
     return loss
+
+
+def config_entries(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each entry of nested sections, with its dotted name."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from config_entries(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 class _Weights(nn.Module):
@@ -427,7 +393,3 @@ def _resampled(paths: Tensor) -> Tensor:
 def _stored_lengthscale(gp: Any) -> Tensor:
     kept = getattr(getattr(gp, "kernel", None), "lengthscale", None)
     return torch.as_tensor(gp.lengthscale if kept is None else kept).detach().reshape(()).clone()
-
-
-def _copies(group: str, tensors: Mapping[str, Tensor]) -> Tree:
-    return {f"{group}/{name}": tensor.detach().clone() for name, tensor in tensors.items()}

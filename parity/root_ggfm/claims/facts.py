@@ -13,7 +13,7 @@ __all__ = ["Fact", "Role", "Standing", "claims", "limits", "notes", "standing", 
 
 
 class Standing(StrEnum):
-    """How a claim stands after its measurements."""
+    """Judge a claim by its measurements."""
 
     CONFIRMED = "confirmed"
     REFINED = "refined"

@@ -149,7 +149,7 @@ def page(document: Mapping[str, Any], language: str) -> str:
     """Return the list as one self-contained HTML file. Raises ModuleNotFoundError without the extra `report`."""
     # An optional extra.
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup, escape
+    from markupsafe import Markup, escape  # comes with it
 
     # The page has the style of the report.
     loader = ChoiceLoader([PackageLoader("parity.root_ggfm.claims"), PackageLoader("parity.report")])

@@ -1,18 +1,155 @@
-"""Which files a piece of Python code refers to, by the names that stand in it.
+"""Select the components that a change can touch: git's changed files, against those that each component refers to.
 
-Read from the sources, nothing is run. From a function or class every global name in it is followed to where it is
-defined, through imports, and on from there: whatever code can run because of it, on any input, is reached. That holds
-for code that calls by name, as all of it here does (a test holds it against what really runs). A class counts whole.
+References are read from the sources; nothing runs. From a component's file every global name is followed to its
+definition, through imports, and on from there: this reaches all code that can run because of it, on any input. It holds
+for code that calls by name, as all of it here does (a test holds it against the code that really runs). A class counts
+whole.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Reference", "Sources"]
+from parity.study import Study
+
+__all__ = [
+    "GitError",
+    "Reference",
+    "Selection",
+    "Sources",
+    "changed_files",
+    "component_files",
+    "select",
+    "selection_of",
+]
+
+_FOR_NONE = (
+    "tests/",
+    "docs/",
+    "examples/",
+    "benchmarks/",
+    "tools/",
+    ".github/",
+    ".ci/",
+    ".pre-commit",
+    ".gitignore",
+    ".importlinter",
+    "LICENSE",
+    "tox.ini",
+    "parity/diagnosis/",
+    "parity/report/",
+)
+"""Paths, by their beginning, on which no verdict depends: texts, tests, and code that only shows or explains verdicts.
+The study names more."""
+
+_SHOWN = 3
+"""Files named of those for which everything is judged."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Hold the components that each changed file can touch, in the order of git, out of all `components`."""
+
+    revision: str
+    files: Mapping[str, tuple[str, ...]]
+    components: tuple[str, ...]
+
+    @property
+    def reasons(self) -> dict[str, tuple[str, ...]]:
+        """Return the files for which each component is to be judged, along the pipeline; without the others."""
+        found = {name: tuple(f for f, touched in self.files.items() if name in touched) for name in self.components}
+        return {name: files for name, files in found.items() if files}
+
+    def lines(self, among: Sequence[str]) -> list[str]:
+        """Say which of the components `among` are judged, and because of which file."""
+        chosen, every = [name for name in among if name in self.reasons], len(self.components)
+        lines = [
+            f"since {self.revision}: {len(self.files)} changed file{'s' * (len(self.files) != 1)}, "
+            f"{len(chosen)} of {len(among)} components to judge"
+        ]
+        lines += [f"  {f}: {', '.join(names)}" for f, names in self.files.items() if 0 < len(names) < every]
+        general = [file for file, touched in self.files.items() if len(touched) == every]
+        if general:
+            more = f" and {len(general) - _SHOWN} more" if len(general) > _SHOWN else ""
+            lines.append(f"  {', '.join(general[:_SHOWN])}{more}: every component")
+        without = sum(not touched for touched in self.files.values())
+        return lines + [f"  {without} on which no component depends"] * bool(without)
+
+
+def select(revision: str, study: Study) -> Selection:
+    """Return the components that changed since a commit. Raises GitError if git cannot tell."""
+    folder = Path(__file__).resolve().parents[1]
+    return selection_of(changed_files(folder, revision), folder, study, revision)
+
+
+def selection_of(changed: Iterable[str], folder: Path, study: Study, revision: str = "") -> Selection:
+    """Return the components that depend on each changed file, named relative to the folder that holds the packages."""
+    sources = Sources(folder, ("parity", *study.code))
+    needed = component_files(sources, study)
+    touched = {file: _touched(file, folder, sources, needed, study) for file in dict.fromkeys(changed)}
+    return Selection(revision, touched, tuple(study.components))
+
+
+def component_files(sources: Sources, study: Study) -> dict[str, frozenset[str]]:
+    """Return, per component, the files that its own file and the sides' calls of it refer to, on any input."""
+    sides = [type(made.load(next(iter(made.profiles), ""), (), ())) for made in study.implementations.values()]
+    calls = [sources.member(s.__module__, s.__qualname__, m) for s in sides for m in ("__init__", "__getattr__")]
+    called = [call for call in calls if call is not None]
+    return {c.name: sources.files_of([Reference(c.build.__module__), *called]) for c in study.components.values()}
+
+
+def _touched(
+    file: str, folder: Path, sources: Sources, needed: Mapping[str, frozenset[str]], study: Study
+) -> tuple[str, ...]:
+    """Return the components that refer to a file of a side or an adapter; all, or none, for any other file."""
+    if file.startswith((*_FOR_NONE, *study.irrelevant)) or (file.endswith(".md") and "/" not in file):
+        return ()
+    own = (*(f"{package}/" for package in study.code), *study.adapters)
+    of_a_component = file.startswith(own) and file.endswith(".py") and not file.endswith("__init__.py")
+    if not of_a_component or not (folder / file).is_file() or sources.runs_when_imported(file):
+        return tuple(study.components)
+    return tuple(name for name in study.components if file in needed[name])
+
+
+class GitError(RuntimeError):
+    """Git is not there, the folder is in no repository, or the commit does not exist."""
+
+
+def changed_files(folder: Path, revision: str) -> tuple[str, ...]:
+    """Paths below `folder`, relative to it, that differ between `revision` and the files there, sorted.
+
+    Committed, staged and unstaged changes, deleted files, the old and the new name of a moved one, and new files that
+    git does not ignore. Raises GitError saying what git said.
+    """
+    if not revision.strip():
+        raise GitError("--since needs a commit, such as HEAD~1 or origin/main, got an empty text")
+    _git(folder, "rev-parse", "--is-inside-work-tree", problem=f"{folder} is in no git repository")
+    new = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    if not new and not _git(folder, "ls-files", "-z", "--", "."):
+        raise GitError(f"the git repository around {folder} keeps no file of it: changes cannot be told")
+    hint = "fetch it first if it is a branch of the remote (a shallow clone lacks older commits)"
+    _git(
+        folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}",
+        problem=f"--since {revision!r} names no commit of {folder}; {hint}",
+    )  # fmt: skip
+    diff = _git(folder, "diff", "--name-only", "--no-renames", "--relative", "-z", f"{revision}^{{commit}}", "--", ".")
+    return tuple(sorted({*diff.split("\0"), *new.split("\0")} - {""}))
+
+
+def _git(folder: Path, *arguments: str, problem: str = "") -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, encoding="utf-8", check=False
+        )
+    except FileNotFoundError as error:
+        raise GitError("--since needs git, and there is no command `git` here") from error
+    if done.returncode:
+        raise GitError(": ".join(part for part in (problem, done.stderr.strip()) if part))
+    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -80,7 +217,7 @@ class Sources:
         return frozenset(files)
 
     def runs_when_imported(self, file: str) -> bool:
-        """Whether importing the file does more than define names: it may then act on code that never names it."""
+        """Return True if importing the file does more than define names: it may act on code that never names it."""
         module = self._module(_module_name(Path(file)))
         return not all(_only_defines(statement) for statement in _top_level(module.tree.body))
 
@@ -110,7 +247,7 @@ class Sources:
                     yield from self._followed(*known[chain[0]], chain[1:])
 
     def _followed(self, module: str, name: str, attributes: tuple[str, ...]) -> Iterator[Reference]:
-        """What `name` of `module` is, or, if that is a module, what its attribute is."""
+        """Follow `name` of `module`; of a module, follow its attribute."""
         whole = f"{module}.{name}" if name else module
         while attributes and self._exists(whole):
             module, name, attributes = whole, attributes[0], attributes[1:]
