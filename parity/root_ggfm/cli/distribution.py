@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from parity.root_ggfm.profiles import PROFILES
+from parity.cli.options import add_options
 from parity.root_ggfm.statistical_tests.apply import FALSE_ALARMS, judge_distributions
 from parity.session import open_session
 
@@ -18,18 +18,15 @@ def add_parser(actions: Any) -> None:
     parser = actions.add_parser(
         "distribution", help="where draws differ by design: statistical tests against closed forms, with error rates"
     )
-    parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
-    parser.add_argument("--on", action="append", default=[], metavar="SWITCH", help="turn a switch of ggfm on as well")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default 0)")
-    parser.add_argument("--device", default="cpu", help="device that both sides compute on")
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
+    names = ("profile", "on", "seed", "device", "threads")
+    add_options(parser.add_argument, names, seed={"help": "seed of the draws (default 0)"})
     parser.set_defaults(run=distribution)
 
 
 def distribution(options: argparse.Namespace) -> int:
     """Test, print a table; return 1 if a test fails."""
     session = open_session(
-        profiles=tuple(options.profile or PROFILES), seed=options.seed, device=options.device, threads=options.threads
+        profiles=tuple(options.profile or ()), seed=options.seed, device=options.device, threads=options.threads
     )
     rows = judge_distributions(session, on=options.on)
     for profile in session.profiles:

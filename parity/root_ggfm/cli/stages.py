@@ -6,11 +6,11 @@ import argparse
 import json
 from typing import Any
 
-from parity.cli.options import session_options
-from parity.root_ggfm.profiles import PROFILES, SIDES
+from parity.cli.options import add_options, session_options
+from parity.root_ggfm.profiles import SIDES
 from parity.root_ggfm.stages.attribution import StageReport, judge_session, reference_run, sentence
 from parity.root_ggfm.stages.stage_graph import STAGES
-from parity.session import Session, open_session
+from parity.session import open_session
 from parity.torch_options import DTYPES
 
 __all__ = ["add_parser", "stages"]
@@ -19,23 +19,22 @@ __all__ = ["add_parser", "stages"]
 def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("stages", help="a whole run stage by stage: which cause a difference, which inherit it")
-    parser.add_argument("--candidate", default="ggfm", choices=SIDES, help="the side judged (default ggfm)")
-    parser.add_argument("--profile", action="append", choices=PROFILES, help="profile of ggfm; may be repeated")
-    parser.add_argument("--on", action="append", default=[], metavar="SWITCH", help="turn a switch of ggfm on as well")
+    candidate = {"default": "ggfm", "choices": SIDES, "metavar": None, "help": "the side judged (default ggfm)"}
+    add_options(parser.add_argument, ("candidate", "profile", "on"), candidate=candidate)
     parser.add_argument("--stage", choices=list(STAGES), metavar="NAME", help=f"show one: {', '.join(STAGES)}")
     parser.add_argument("--case", metavar="JSON", help='changes to the run, such as \'{"seed": 1, "epochs": 3}\'')
-    parser.add_argument("--task", default="auto", help="task that is trained on (default TFBind8 if cached)")
-    parser.add_argument("--dtype", default="float32", help=f"{' or '.join(DTYPES)} (default float32)")
-    parser.add_argument("--device", default="cpu", help="device that both sides compute on")
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
+    task = {"help": "task that is trained on (default TFBind8 if cached)"}
+    dtype = {"help": f"{' or '.join(DTYPES)} (default float32)"}
+    add_options(parser.add_argument, ("task", "dtype", "device", "threads"), task=task, dtype=dtype)
     parser.set_defaults(run=stages, component=["training"], examples="dev", seed=0)
 
 
 def stages(options: argparse.Namespace) -> int:
-    """Print the stages of each profile; 1 if the ledger does not explain all of them."""
+    """Print the stages of each profile; return 1 if the ledger does not explain all of them."""
     case = _case(options.case)
     session = open_session(**session_options(options))
-    print("\n".join(_header(session)), flush=True)
+    _, task, _, versions = session.header()
+    print(f"parity stages: {session.reference.version} against {session.candidate}\n{task}\n{versions}", flush=True)
     run = reference_run(session.reference, session.context, case)
     expected = True
     for profile in session.profiles:
@@ -53,11 +52,6 @@ def _case(text: str | None) -> dict[str, Any]:
     if not isinstance(case, dict):
         raise ValueError(f"--case must be a JSON object, got {text}")
     return case
-
-
-def _header(session: Session) -> list[str]:
-    _, task, _, versions = session.header()
-    return [f"parity stages: {session.reference.version} against {session.candidate}", task, versions]
 
 
 def _show(report: StageReport, only: str | None) -> None:

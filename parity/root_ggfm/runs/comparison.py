@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity.root_ggfm.runs.run_spec import PERCENTILES, conditions_key, seeds_in_words
+from parity.root_ggfm.runs.run_spec import PERCENTILES, conditions_key, grouped, seeds_in_words
 from parity.root_ggfm.runs.seed_run import read_result, summary_of
 
 __all__ = [
@@ -148,11 +148,8 @@ def compare(results: Iterable[Result]) -> list[Comparison]:
 
     Runs of `root` with a nudge measure rounding.
     """
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in results:
-        groups.setdefault(conditions_key(result), []).append(result)
     comparisons = []
-    for members in groups.values():
+    for members in grouped(results):
         reference = {r["seed"]: r for r in members if r["label"] == _REFERENCE}
         nudged = [r for r in members if r["nudge"] is not None and r["seed"] in reference]
         labels = dict.fromkeys(r["label"] for r in members if r["label"] != _REFERENCE and r["nudge"] is None)
@@ -300,10 +297,7 @@ def load_results(folder: Path) -> list[dict[str, Any]]:
 
 def rows(results: Iterable[Result]) -> list[Row]:
     """Return a row per task, size, conditions and label, in the order of `results`."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in results:
-        groups.setdefault((*conditions_key(result), result["label"]), []).append(result)
-    return [_row(members) for members in groups.values()]
+    return [_row(members) for members in grouped(results, lambda r: (*conditions_key(r), r["label"]))]
 
 
 def _row(results: Sequence[Result]) -> Row:

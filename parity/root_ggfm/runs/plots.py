@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parity.report.plot import Panel, Plot, panel, plot, series
-from parity.root_ggfm.runs.run_spec import PERCENTILES, conditions_key
+from parity.root_ggfm.runs.run_spec import PERCENTILES, grouped
 from parity.root_ggfm.tasks.task import CONSTANTS
 
 __all__ = ["loss_curve", "run_plots", "smoothed", "validations"]
@@ -72,11 +72,8 @@ def loss_curve(result: Mapping[str, Any]) -> bytes:
 
 def run_plots(results: Sequence[Mapping[str, Any]]) -> list[Plot]:
     """Plot scores and losses of each task, size and conditions."""
-    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for result in results:
-        groups.setdefault(conditions_key(result), []).append(result)
     plots = []
-    for members in groups.values():
+    for members in grouped(results):
         where = f"{members[0]['task']}, {members[0]['size']}"
         if any(result["scores"] for result in members):
             plots.append(plot("scores", "", "", f"Scores of whole runs, {where}", _SCORES_CAPTION, _scores(members)))

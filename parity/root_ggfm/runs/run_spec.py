@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -39,6 +39,7 @@ __all__ = [
     "data_digest",
     "digest",
     "entries",
+    "grouped",
     "merged",
     "parse_seeds",
     "parse_settings",
@@ -169,6 +170,16 @@ def digest(tree: Mapping[str, Any]) -> str:
 def conditions_key(result: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what two results must share to be compared: task, data, size, configuration, precision, device."""
     return (*(str(result[name]) for name in ("task", "data", "size", "dtype", "device")), digest(result["config"]))
+
+
+def grouped(
+    results: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], tuple[str, ...]] = conditions_key
+) -> list[list[Mapping[str, Any]]]:
+    """Group results by a key, in order; by default those that can be compared."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for result in results:
+        groups.setdefault(key(result), []).append(result)
+    return list(groups.values())
 
 
 def data_digest(task: Task) -> str:

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 FALSE_ALARMS = 0.01
-"""How often any test of one report fails although every draw follows its law, all tests together."""
+"""The probability that any test of one report fails although every draw follows its law."""
 
 Tests = Callable[[Side, int], list[StatisticalTest]]
 Row = dict[str, Any]

@@ -40,7 +40,7 @@ MIRROR = "beckhamc/design_bench_data"
 TFBIND8_FILES = ("tf_bind_8-SIX6_REF_R1/tf_bind_8-x-0.npy", "tf_bind_8-SIX6_REF_R1/tf_bind_8-y-0.npy")
 
 DATASET_ARGUMENTS = {"TFBind10-Exact-v0": {"max_samples": 10_000}}
-"""How ROOT makes a task where it does not take design-bench's defaults."""
+"""Arguments with which ROOT makes a task, where they are not design-bench's defaults."""
 
 _VOCABULARY = "smiles_vocab.txt"
 _STAND_IN = "a stand-in for the SMILES vocabulary, which the package's import asks for and only ChEMBL tasks use"
