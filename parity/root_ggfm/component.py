@@ -1,16 +1,16 @@
-"""A component of this study: declared in one file, with the calls of both implementations under each other."""
-
-from __future__ import annotations
+"""A component of this study, declared in one file; and all other names that such a file needs of the engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from parity.component import Component, Context, Params
+from ggfm.switches import Switches
+from parity.component import Component, Context, Params, gaussian
+from parity.policy import Policy
 from parity.side import Side, Tree
 
-__all__ = ["StudyComponent"]
+__all__ = ["Context", "Params", "Policy", "Side", "StudyComponent", "Switches", "Tree", "gaussian"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class StudyComponent(Component):
     inputs: Callable[..., Any]
     build: Callable[[Params, Context], Any]
     root: Callable[[Any], Tree]
-    ggfm: Callable[[Any, Any], Tree]
+    ggfm: Callable[[Any, Switches], Tree]
     stated: Callable[[Any, frozenset[str], Side], Tree] | None = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ Notation: B batch, D design dimension, P points of the pool, n pairs of a functi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,37 +77,60 @@ def ignore(step: Step) -> None:
     """An `AfterStep` that does nothing."""
 
 
-class Training(Protocol):
+class _Record(Protocol):
+    """Hold what a run has recorded so far: both implementations name it alike."""
+
+    losses: list[float]
+    lr: list[float]
+    val_losses: list[list[float]]
+    val_steps: list[int]
+    pool: Tensor
+
+
+class Training(ABC):
     """Drive a training run. `Trainable.start_training` makes it; nothing is trained yet."""
 
     @property
+    @abstractmethod
+    def _record(self) -> _Record:
+        """Return the implementation's own record of the run."""
+
+    @property
+    @abstractmethod
     def n_epochs(self) -> int:
         """Return the number of epochs in all."""
 
     @property
+    @abstractmethod
     def epochs_done(self) -> int:
         """Return the number of epochs that are finished."""
 
     @property
     def losses(self) -> list[float]:
         """Return the loss of each batch so far."""
+        return self._record.losses
 
     @property
     def lr(self) -> list[float]:
         """Return the rate of each batch so far: the one before that batch's scheduler step."""
+        return self._record.lr
 
     @property
     def val_losses(self) -> list[list[float]]:
         """Return the batch losses of each validation so far; a validation reports their mean."""
+        return self._record.val_losses
 
     @property
     def val_steps(self) -> list[int]:
         """Return the global step after which each validation was made."""
+        return self._record.val_steps
 
     @property
     def pool(self) -> Tensor:
         """Return the (P, D) designs from which the last epoch's pairs start."""
+        return self._record.pool
 
+    @abstractmethod
     def epoch(self, after_step: AfterStep = ignore, pairs: Sequence[Pairs] | None = None) -> None:
         """Train the next epoch, and validate where a validation is due.
 
@@ -114,12 +138,15 @@ class Training(Protocol):
         draw nothing of its sampling, seeding included.
         """
 
+    @abstractmethod
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """Return the model's own parameters, by state-dict name; hooks may be put on them."""
 
+    @abstractmethod
     def evaluation_weights(self) -> Mapping[str, Tensor]:
         """Return the weights for validation and test: the moving average, or the current ones where there is none."""
 
+    @abstractmethod
     def save(self, path: Path) -> None:
         """Write all that the rest of the run depends on, generator state included, between two epochs.
 
@@ -127,12 +154,14 @@ class Training(Protocol):
         weights_only=True)` reads it.
         """
 
+    @abstractmethod
     def load(self, path: Path) -> None:
         """Go on where `save` was called: the rest equals the uninterrupted run to the bit.
 
         Raises ValueError naming the file, and the entry that is cut short, missing, or of another name or shape.
         """
 
+    @abstractmethod
     def test(self) -> Tree:
         """Test the weights as they are, after the last epoch. Return `test/low`, `test/low_scores`,
         `test/high_cond`, `test/high`, `scores` (n,) normalised, `percentiles` (3,): 100th, 80th, 50th."""

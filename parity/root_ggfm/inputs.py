@@ -21,9 +21,9 @@ from parity.root_ggfm.contract import Bridge, Pairs
 from parity.root_ggfm.tasks.task import ArrayTask, Task
 
 __all__ = [
-    "PUBLISHED", "bridges", "chains", "denoiser_state", "designs", "functions_of", "generator_of", "hyperparameters",
-    "layer_weights", "make_bridge", "network_points", "pair_counts", "pairs_of", "points", "scored_designs", "seeds",
-    "small_task", "task_of", "task_sizes", "timesteps", "training_pairs",
+    "PUBLISHED", "bridges", "chain_of", "chains", "denoiser_state", "designs", "functions_of", "generator_of",
+    "hyperparameters", "layer_weights", "make_bridge", "network_points", "pair_counts", "pairs_of", "points",
+    "scored_designs", "seeds", "small_task", "task_of", "task_sizes", "timesteps", "training_pairs",
 ]  # fmt: skip
 
 seeds = st.integers(0, 2**16)
@@ -106,6 +106,20 @@ def chains(draw: st.DrawFn) -> dict[str, Any]:
         "clip_denoised": draw(st.booleans(), label="clip"),
         "guidance_weight": draw(st.sampled_from([-1.5, 0.0, 0.7, -1.0, 3.0]), label="guidance weight"),
         "seed": draw(seeds, label="seed"),
+    }
+
+
+def chain_of(params: Params, generator: torch.Generator) -> dict[str, Any]:
+    """Return a network and Gaussian designs for a reverse process; high scores lie around 1."""
+    n, dim = params["batch"], params["dim"]
+    return {
+        "bridge": make_bridge(params),
+        "state": denoiser_state(params, generator),
+        "x_low": gaussian(generator, n, dim),
+        "y_low": gaussian(generator, n),
+        "y_high": gaussian(generator, n) + 1.0,
+        "clip_denoised": params["clip_denoised"],
+        "guidance_weight": params["guidance_weight"],
     }
 
 

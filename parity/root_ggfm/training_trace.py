@@ -1,4 +1,4 @@
-"""A training run as a timeline: every draw, loss, gradient, rate and weight, named by the step at which it appears."""
+"""Trace a training run: every draw, loss, gradient, rate and weight, named by the step at which it appears."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Timeline:
             handle.remove()
 
     def after_step(self, step: Step, pool: Tensor, evaluation: Mapping[str, Tensor]) -> None:
-        """A batch was trained on. `pool`: that of the epoch; `evaluation`: the weights that a validation would use."""
+        """Note a batch. `pool`: the epoch's; `evaluation`: the weights that a validation would use."""
         k = self._step = step.global_step
         draws = self._drawn()
         first = _own_draws(draws, len(step.batch["y_high"]))
@@ -66,7 +66,7 @@ class Timeline:
         self.tree[_name(k, "evaluation")] = _flat(evaluation)
 
     def after_epoch(self, validation: Sequence[float] | None) -> None:
-        """An epoch has ended. `validation`: the losses of its batches, where there was one."""
+        """Note the end of an epoch. `validation`: the losses of its batches, where there was one."""
         k = self._step
         self.tree.update(_named(k, "validation/draw", self._drawn()))
         if validation is not None:
@@ -75,7 +75,7 @@ class Timeline:
 
     @property
     def raised(self) -> str:
-        """The leaf that says that training raised in the present epoch."""
+        """Return the name of the leaf that says that training raised in the present epoch."""
         return _name(self._first, "raised")
 
     def _keep(self, name: str, parameter: Tensor) -> None:
@@ -83,21 +83,23 @@ class Timeline:
         self._gradients[name] = parameter.grad.detach().clone()
 
     def _drawn(self) -> list[Draw]:
-        """The draws since the last call from torch's global generator. What comes from a generator of the code's own
-        shows in the batches; PyTorch's sampler draws more from its own than it uses."""
+        """Return the draws since the last call, those of torch's global generator.
+
+        Draws from a generator of the code's own show in the batches; PyTorch's sampler draws more than it uses.
+        """
         draws, self._mode.draws = [draw for draw in self._mode.draws if not draw.own_generator], []
         return draws
 
 
 def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None = None, *, test: bool = True) -> Tree:
-    """Runs `training` to its end and writes down what happened at each global step k, under `step<k>/`.
+    """Run `training` to its end, and return what happened at each global step k, under `step<k>/`.
 
     `batch/{x_high,y_high,x_low,y_low}`; `draw<j>/<kind>` the step's own random draws in order (which conditions are
     dropped, timesteps, noise); `loss`; `gradient` (all parameters', flat, as accumulated before the update); `lr` (the
     rate of this step); `weights` and `evaluation` (flat: the weights, and those that validation would use) afterwards.
 
-    What comes before an epoch's first batch stands at that step: `pool`, and `before<j>/<kind>`, the draws of pair
-    sampling and of the loader. What comes after its last stands at that one: `validation/draw<j>/<kind>` and
+    The first step of an epoch also holds what comes before it: `pool`, and `before<j>/<kind>`, the draws of pair
+    sampling and of the loader. The last one also holds what comes after it: `validation/draw<j>/<kind>` and
     `validation/loss`. `step0/weights` are the initial weights; the test is under `test/`. The tree is in the order of
     time. `pairs`: per epoch, per function, in place of sampled ones.
 
@@ -123,13 +125,13 @@ def record_timeline(training: Training, pairs: Sequence[Sequence[Pairs]] | None 
 
 
 def step_of(name: str) -> int | str:
-    """The step at which a leaf appears; `test` for those of the test."""
+    """Return the step at which a leaf appears; `test` for those of the test."""
     head = name.split("/", 1)[0]
     return TEST if head == TEST else int(head.removeprefix("step"))
 
 
 def seen_at(left: Tree, right: Tree) -> tuple[int | str, str] | None:
-    """The earliest step at which two timelines part by a bit, and the leaf in which; None if they never do.
+    """Return the earliest step at which two traces differ by a bit, and the leaf; None if they never do.
 
     Where one records what the other does not, the leaf is that of the earlier step.
     """

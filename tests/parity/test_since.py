@@ -138,6 +138,16 @@ def test_what_touches_nothing_is_not_imported_by_what_judges():
     assert not [file for file in files if file.startswith(shown + published)]
 
 
+def test_a_component_s_own_file_selects_it_and_those_that_restate_its_differences():
+    files = [f"{COMPONENTS}{name}.py" for name in ("q_sample", "split", "predict_x0")]
+    found = selection_of(files, ROOT, installed()).files
+    assert list(found.values()) == [
+        ("q_sample",),
+        ("split", "loader"),
+        ("predict_x0", "p_losses", "p_sample", "sample"),
+    ]
+
+
 def test_lines_say_what_is_judged_and_why():
     lines = selection_of(["ggfm/pool.py", "docs/a.md", "parity/judge.py"], STUDY, "main").lines(list(REGISTRY))
     assert lines == [

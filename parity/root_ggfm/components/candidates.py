@@ -6,8 +6,6 @@
 Source: ROOT, `runners.utils.sampling_from_offline_data`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +14,8 @@ from torch import Tensor
 
 import reference_root
 from ggfm.evaluation import candidates
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, StudyComponent, Switches, Tree
 from parity.root_ggfm.inputs import generator_of, scored_designs, seeds
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

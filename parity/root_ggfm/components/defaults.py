@@ -8,8 +8,6 @@ Source: ROOT (arXiv 2509.16300), the configuration of `BrownianBridgeModel`, and
 `runners.utils.sampling_data_from_GP`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from inspect import signature
 
@@ -19,10 +17,7 @@ import reference_root
 from ggfm.bridge import BrownianBridge
 from ggfm.pair_sampling import PairSampling
 from ggfm.sampling import sample
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.root_ggfm.component import StudyComponent
-from parity.side import Tree
+from parity.root_ggfm.component import Context, Params, StudyComponent, Switches, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

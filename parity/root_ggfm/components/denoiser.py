@@ -6,21 +6,16 @@
 Source: ROOT (arXiv 2509.16300, section on the denoising network), `model/BrownianBridge/base/modules`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.inputs import PUBLISHED, denoiser_state, generator_of, make_bridge, network_points, timesteps
 from parity.root_ggfm.sides.models import ggfm_model, root_model
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

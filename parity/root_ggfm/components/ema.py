@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on training), `runners.base.EMA`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +14,9 @@ from torch import Tensor, nn
 
 import reference_root
 from ggfm.ema import MovingAverage, averages_weights
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.inputs import generator_of, layer_weights, seeds
 from parity.root_ggfm.sides.models import load, prefixed
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

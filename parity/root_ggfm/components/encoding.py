@@ -5,8 +5,6 @@
 Source: ROOT, `runners.utils.get_offline_data`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +12,9 @@ import torch
 
 import reference_root
 from ggfm.data import encode, is_mapped
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.inputs import task_of, task_sizes
 from parity.root_ggfm.tasks.task import Task
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

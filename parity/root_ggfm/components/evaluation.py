@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on experiments), `BBDMRunner.test`.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +16,9 @@ from torch import Tensor
 
 import reference_root
 from ggfm.evaluation import evaluate
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.inputs import generator_of, seeds, small_task
 from parity.root_ggfm.tasks.task import Task
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

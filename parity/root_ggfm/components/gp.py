@@ -8,8 +8,6 @@ ROOT's gradient is autograd's; GGFM's is in closed form.
 Source: ROOT (arXiv 2509.16300, section on Gaussian-process sampling), `gaussian_process.GP`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +17,8 @@ from torch import Tensor
 
 import reference_root
 from ggfm.gaussian_process import GaussianProcess
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.inputs import designs, generator_of, hyperparameters
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

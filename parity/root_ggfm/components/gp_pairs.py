@@ -9,8 +9,6 @@ and keep a pair iff mean(x_high) - mean(x_low) > threshold_diff.
 Source: ROOT (arXiv 2509.16300, section on Gaussian-process sampling), `runners.utils.sampling_data_from_GP`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,15 +20,11 @@ from torch import Tensor
 import reference_root
 from ggfm.gaussian_process import GaussianProcess
 from ggfm.pair_sampling import PairSampling, sample_pairs
-from ggfm.switches import Switches
 from parity.comparator import Runs, compare_trees
-from parity.component import Context, Params, gaussian
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, Side, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.contract import ENDS
 from parity.root_ggfm.inputs import designs, generator_of, hyperparameters
 from parity.root_ggfm.sides.root_pairs import stacked
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

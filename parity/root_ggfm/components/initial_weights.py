@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on the denoising network), `runners.utils.weights_init`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,13 +12,10 @@ from torch import nn
 
 import reference_root
 from ggfm.network import draw_initial_weights
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.inputs import PUBLISHED, make_bridge, network_points
 from parity.root_ggfm.sides.models import ggfm_model, prefixed, root_params
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

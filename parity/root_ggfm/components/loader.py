@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on training), `runners.utils.create_train_dataloader`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +15,11 @@ from hypothesis import strategies as st
 import reference_root
 from ggfm.batches import Batches, split_pairs, training_batch_size
 from ggfm.pairs import Pairs as Columns
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.components import split
 from parity.root_ggfm.contract import ENDS, Pairs
 from parity.root_ggfm.inputs import functions_of, pair_counts, training_pairs
 from parity.root_ggfm.sides.root_pairs import nested
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

@@ -6,18 +6,13 @@
 Source: ROOT, `runners.utils.get_offline_data`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import reference_root
 from ggfm.data import OfflineData
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, StudyComponent, Switches, Tree
 from parity.root_ggfm.inputs import task_of, task_sizes
 from parity.root_ggfm.tasks.task import Task
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

@@ -6,8 +6,6 @@
 Source: ROOT (arXiv 2509.16300, section on training), `runners.utils.get_optimizer` and the loop in `BaseRunner.train`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,13 +16,9 @@ from torch import Tensor, nn
 
 import reference_root
 from ggfm.optimisation import Updater
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.inputs import generator_of, layer_weights, seeds
 from parity.root_ggfm.sides.models import prefixed
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

@@ -7,8 +7,6 @@ Where t is not given, `forward` draws it uniformly from 0..T-1, and then the noi
 Source: ROOT (arXiv 2509.16300, section on the Brownian bridge), `BrownianBridgeModel.p_losses` and `forward`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,9 +15,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.components.predict_x0 import stated_x0
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.inputs import (
@@ -32,7 +28,6 @@ from parity.root_ggfm.inputs import (
     timesteps,
 )
 from parity.root_ggfm.sides.models import ggfm_model, root_model
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

@@ -9,8 +9,6 @@
 Source: ROOT (arXiv 2509.16300, section on the Brownian bridge), `BrownianBridgeModel.p_sample`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,14 +19,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ggfm.sampling import p_sample
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.components.predict_x0 import stated_x0
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.inputs import PUBLISHED, chains, denoiser_state, generator_of, make_bridge
+from parity.root_ggfm.inputs import PUBLISHED, chain_of, chains, generator_of
 from parity.root_ggfm.sides.models import ggfm_model, root_model
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs", "stated"]
 
@@ -56,19 +51,12 @@ def strategy(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def build(params: Params, ctx: Context) -> Inputs:
-    """Return Gaussian points; high scores lie around 1."""
+    """Return a Gaussian point of the chain."""
     g = generator_of(params)
-    n, d = params["batch"], params["dim"]
     last = _visited(params) - 1
     return Inputs(
-        make_bridge(params),
-        state=denoiser_state(params, g),
-        x_low=gaussian(g, n, d),
-        y_low=gaussian(g, n),
-        y_high=gaussian(g, n) + 1.0,
-        clip_denoised=params["clip_denoised"],
-        guidance_weight=params["guidance_weight"],
-        x_t=gaussian(g, n, d),
+        **chain_of(params, g),
+        x_t=gaussian(g, params["batch"], params["dim"]),
         step={"last": last, "first": 0, "middle": last // 2, "second to last": max(last - 1, 0)}[params["where"]],
     )
 

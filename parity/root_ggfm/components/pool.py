@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on training), `BaseRunner.train`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +14,8 @@ from torch import Tensor
 
 import reference_root
 from ggfm.pool import Pool
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.inputs import generator_of, scored_designs, seeds
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

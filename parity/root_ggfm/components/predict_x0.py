@@ -5,19 +5,14 @@
 Source: ROOT (arXiv 2509.16300, section on the Brownian bridge), `BrownianBridgeModel.predict_x0_from_objective`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.inputs import PUBLISHED, generator_of, make_bridge, points, timesteps
 from parity.root_ggfm.sides.models import ggfm_model, root_model
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs", "stated_x0"]
 

@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on the Brownian bridge), `BrownianBridgeModel.sample`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ggfm.sampling import sample
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.components import p_sample
 from parity.root_ggfm.contract import Bridge
-from parity.root_ggfm.inputs import PUBLISHED, chains, denoiser_state, generator_of, make_bridge
+from parity.root_ggfm.inputs import PUBLISHED, chain_of, chains, generator_of
 from parity.root_ggfm.sides.models import ggfm_model, root_model
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 
@@ -52,18 +47,8 @@ def strategy(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def build(params: Params, ctx: Context) -> Inputs:
-    """Return Gaussian designs; high scores lie around 1."""
-    g = generator_of(params)
-    n, d = params["batch"], params["dim"]
-    return Inputs(
-        make_bridge(params),
-        state=denoiser_state(params, g),
-        x_low=gaussian(g, n, d),
-        y_low=gaussian(g, n),
-        y_high=gaussian(g, n) + 1.0,
-        clip_denoised=params["clip_denoised"],
-        guidance_weight=params["guidance_weight"],
-    )
+    """Return Gaussian designs."""
+    return Inputs(**chain_of(params, generator_of(params)))
 
 
 def root(i: Inputs) -> Tree:

@@ -7,18 +7,12 @@
 Source: ROOT (arXiv 2509.16300, section on the Brownian bridge), `BrownianBridgeModel.register_schedule`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.inputs import PUBLISHED, bridges, make_bridge
 from parity.root_ggfm.sides.models import ggfm_model, root_model
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

@@ -9,19 +9,13 @@
 Source: ROOT (arXiv 2509.16300, section on the Brownian bridge), `BrownianBridgeModel.register_schedule`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ggfm.schedule import bridge_schedule
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, StudyComponent, Switches, Tree
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.inputs import PUBLISHED, bridges, make_bridge
 from parity.root_ggfm.sides.models import root_model
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

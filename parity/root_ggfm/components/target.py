@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on experiments), `BBDMRunner.test`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +16,8 @@ from torch import Tensor
 import reference_root
 from ggfm.data import score_statistics
 from ggfm.evaluation import target_score
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.inputs import generator_of, seeds
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

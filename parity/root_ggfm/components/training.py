@@ -6,8 +6,6 @@
 Source: ROOT (arXiv 2509.16300, sections on training and on experiments), `BaseRunner.train` and `BBDMRunner.test`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +16,11 @@ from hypothesis import strategies as st
 import reference_root
 from ggfm.run import test
 from ggfm.settings import Settings
-from ggfm.switches import Switches
 from ggfm.training import Trainer
-from parity.component import Context, Params
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, StudyComponent, Switches, Tree
 from parity.root_ggfm.inputs import generator_of, seeds, small_task
 from parity.root_ggfm.sides.models import prefixed
 from parity.root_ggfm.tasks.task import Task
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "SMALL_RUN", "Inputs", "build", "small_config"]
 

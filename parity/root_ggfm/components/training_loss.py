@@ -5,8 +5,6 @@
 Source: ROOT (arXiv 2509.16300, section on training), `BBDMRunner.loss_fn`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +16,10 @@ from torch import Tensor
 import reference_root
 from ggfm.losses import training_loss
 from ggfm.pairs import Batch
-from ggfm.switches import Switches
-from parity.component import Context, Params
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Side, StudyComponent, Switches, Tree
 from parity.root_ggfm.contract import Bridge
 from parity.root_ggfm.inputs import PUBLISHED, denoiser_state, generator_of, make_bridge, network_points, pairs_of
 from parity.root_ggfm.sides.models import ggfm_model, root_model
-from parity.side import Side, Tree
 
 __all__ = ["COMPONENT", "Inputs"]
 

@@ -6,8 +6,6 @@
 Source: ROOT (arXiv 2509.16300, section on training), `BaseRunner.train`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +14,7 @@ import torch
 from hypothesis import strategies as st
 
 import reference_root
-from ggfm.switches import Switches
-from parity.component import Context, Params, gaussian
-from parity.policy import Policy
-from parity.root_ggfm.component import StudyComponent
+from parity.root_ggfm.component import Context, Params, Policy, StudyComponent, Switches, Tree, gaussian
 from parity.root_ggfm.components import training
 from parity.root_ggfm.components.training import SMALL_RUN
 from parity.root_ggfm.contract import Pairs, Training
@@ -27,7 +22,6 @@ from parity.root_ggfm.inputs import generator_of, seeds
 from parity.root_ggfm.sides.training import GgfmTraining, RootTraining
 from parity.root_ggfm.tasks.task import Task
 from parity.root_ggfm.training_trace import record_timeline
-from parity.side import Tree
 
 __all__ = ["COMPONENT", "LONG", "Inputs"]
 

@@ -16,7 +16,7 @@ from ggfm.settings import Settings
 from ggfm.switches import Switches
 from ggfm.training import Trained, Trainer, TrainingRecord
 from parity.draws import nudged
-from parity.root_ggfm.contract import AfterStep, Pairs, Step, ignore
+from parity.root_ggfm.contract import AfterStep, Pairs, Step, Training, ignore
 from parity.root_ggfm.sides.root_pairs import nested
 from parity.root_ggfm.tasks.task import Task
 from parity.side import Tree
@@ -24,40 +24,7 @@ from parity.side import Tree
 __all__ = ["GgfmTraining", "RootTraining"]
 
 
-class _Recorded:
-    """Tell what a run has recorded so far: both implementations name it alike."""
-
-    @property
-    def _record(self) -> reference_root.TrainingRun | TrainingRecord:
-        raise NotImplementedError
-
-    @property
-    def losses(self) -> list[float]:
-        """Return the loss of each batch so far."""
-        return self._record.losses
-
-    @property
-    def lr(self) -> list[float]:
-        """Return the rate of each batch so far: the one before that batch's scheduler step."""
-        return self._record.lr
-
-    @property
-    def val_losses(self) -> list[list[float]]:
-        """Return the batch losses of each validation so far."""
-        return self._record.val_losses
-
-    @property
-    def val_steps(self) -> list[int]:
-        """Return the global step after which each validation was made."""
-        return self._record.val_steps
-
-    @property
-    def pool(self) -> Tensor:
-        """Return the last epoch's start designs; ROOT's are fixed for the run."""
-        return self._record.pool
-
-
-class RootTraining(_Recorded):
+class RootTraining(Training):
     """Drive `reference_root.Training`."""
 
     def __init__(
@@ -142,7 +109,7 @@ class RootTraining(_Recorded):
             values.copy_(nudged(values, generator))
 
 
-class GgfmTraining(_Recorded):
+class GgfmTraining(Training):
     """Drive `ggfm.training.Trainer`."""
 
     def __init__(
