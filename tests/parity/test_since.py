@@ -140,7 +140,7 @@ def test_what_touches_nothing_is_not_imported_by_what_judges():
 
 def test_a_component_s_own_file_selects_it_and_those_that_restate_its_differences():
     files = [f"{COMPONENTS}{name}.py" for name in ("q_sample", "split", "predict_x0")]
-    found = selection_of(files, ROOT, installed()).files
+    found = selection_of(files, STUDY).files
     assert list(found.values()) == [
         ("q_sample",),
         ("split", "loader"),
