@@ -1,0 +1,1 @@
+"""Run a training script unchanged, record what it does, and compare two such runs event by event."""

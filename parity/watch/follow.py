@@ -1,0 +1,720 @@
+"""Compare two watched scripts event by event: align them, name each difference, and lead the candidate along.
+
+First the two recordings are aligned, stream by stream (draws of one generator, batches, forward passes, ...), by what
+the events are and, where equal, by their values. That tells which lines of the two scripts do the same thing. Then the
+candidate runs once more beside the reference's recording. At each event the values are compared; where they differ the
+difference is kept, and the reference's values are put in their place. So whatever differs later differs by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from parity.atomic_write import write_atomic
+from parity.policy import EPS32
+from parity.watch.hooks import STOP
+from parity.watch.recording import End, Event, Numbers, Recorder, Recording, Site
+
+__all__ = ["Difference", "Following", "Place", "aligned", "compare_recordings", "read_differences"]
+
+_ROUNDING = 256
+"""Units in the last place of the largest number: between two events lie sums of some hundred products."""
+
+_WINDOW = 600
+"""Events of one stream that are searched for the partner of an event."""
+
+_ALIGNED = 3000
+"""Events of one stream that are aligned: later ones repeat the lines of these."""
+
+_DRAWN = {"seed", "draw"}
+_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe"}
+"""Roles that are compared for what they say, and are no difference of the computation by themselves."""
+
+_LOOSE = {"batch", "optimiser", "scheduler", "clip", "weights", "gradient", "loss", "rate", "output", "forward"}
+"""Roles whose events are partners even where their shapes differ."""
+
+KINDS = ("configuration", "randomness", "mathematics", "order", "missing", "extra", "rounding")
+
+
+class Place(Struct, frozen=True):
+    """A line of one script."""
+
+    file: str
+    line: int
+    function: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Difference(Struct, kw_only=True):
+    """A difference between two scripts.
+
+    `kind`: one of `KINDS`. `what`: the quantity and both its values. `step`: optimiser steps before it was first seen.
+    `count`: times it was seen. `reference`, `candidate`: both lines. `neutralised`: what was put in its place.
+    `follows`: what differs because of it. `event`: the candidate's event, `of`: the reference's.
+    """
+
+    kind: str
+    role: str
+    what: str
+    step: int
+    count: int = 1
+    size: float | None = None
+    reference: Place | None = None
+    candidate: Place | None = None
+    neutralised: str = ""
+    follows: list[str] = []
+    lines: list[str] = []
+    event: int | None = None
+    of: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        """True if it is more than rounding."""
+        return self.kind != "rounding"
+
+
+@dataclass
+class _Found:
+    """What a pair of events says: the differing names, and the largest relative error of their numbers."""
+
+    names: list[str] = field(default_factory=list)
+    put: dict[str, Any] = field(default_factory=dict)
+    size: float = 0.0
+    kind: str = "rounding"
+    says: list[str] = field(default_factory=list)
+
+
+class Following:
+    """Compare events of a candidate with a recording of the reference, in the order in which they come."""
+
+    def __init__(self, reference: Recording, candidate: Recording | None = None, *, lead: bool = True) -> None:
+        self._reference, self._lead = reference, lead
+        plan = candidate or _beside(reference)
+        self._partners, self._known = aligned(reference, plan) if plan is not None else ({}, set())
+        self._names = plan
+        self._streams: dict[str, list[int]] = defaultdict(list)
+        for event in reference.events:
+            if event.role not in _BESIDE:
+                self._streams[_stream(event)].append(event.index)
+        self._at: Counter[str] = Counter()
+        self._passed: dict[str, list[int]] = defaultdict(list)
+        self.pairs: dict[int, int] = {}
+        self._extra: list[Event] = []
+        self._differences: dict[Any, Difference] = {}
+        self._because: dict[tuple[str, int], list[str]] = defaultdict(list)
+        self._apart: dict[str, tuple[str, int] | None] = {}
+        self._open: list[tuple[str, int]] = []
+        self._this_step: list[Difference] = []
+        self._events: list[Event] = []
+        self._sites: dict[int, Site] = {}
+        self._other_model: Difference | None = None
+        self.compared: Counter[str] = Counter()
+        self.equal: Counter[str] = Counter()
+
+    # What the hooks call
+
+    def meet(self, event: Event, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the reference's values for those that differ, by name."""
+        self._events.append(event)
+        if event.role in _BESIDE:
+            return {}
+        stream = _stream(event)
+        if event.role == "batch" and self._lead and self._ended(stream, event):
+            self._add_plain("configuration", event, None, "more batches than the reference's loader has")
+            return {STOP: True}
+        partner = self._partner(stream, event)
+        if partner is None:
+            self._extra.append(event)
+            if event.role in _DRAWN:
+                self._open.append(("extra", event.index))
+                self._apart.setdefault(stream, ("extra", event.index))
+            return {}
+        self.pairs[event.index] = partner.index
+        self.compared[event.role] += 1
+        return self._compare(stream, event, partner, values)
+
+    def more(self, role: str, like: Any) -> Any:
+        """Return the batch that the reference's loader gave next in the same round; None if it ended as well."""
+        listed = self._streams["batch"]
+        at = self._at["batch"]
+        if not self._lead or at >= len(listed):
+            return None
+        event = self._reference.events[listed[at]]
+        if not event.about.get("number") or self._apart.get("batch", 0) != 0:
+            return None
+        tensors = [self._reference.tensor(value) for value in event.values.values()]
+        if any(tensor is None for tensor in tensors):
+            return None
+        self._at["batch"] += 1
+        self.pairs[-event.index - 1] = event.index
+        queue = iter(tensors)
+        return _filled(like, queue)
+
+    # Partners
+
+    def _ended(self, stream: str, event: Event) -> bool:
+        """True if the reference's loader had no further batch in this round."""
+        listed, at = self._streams[stream], self._at[stream]
+        number = event.about.get("number") or 0
+        if not number:
+            return False
+        if at >= len(listed):
+            return True
+        return int(self._reference.events[listed[at]].about.get("number") or 0) < number
+
+    def _partner(self, stream: str, event: Event) -> Event | None:
+        events, listed = self._reference.events, self._streams[stream]
+        at = self._at[stream]
+        if event.role == "output":
+            of = self.pairs.get(int(event.about.get("of", -1)))
+            while at < len(listed) and of is not None and events[listed[at]].about.get("of") != of:
+                at += 1
+            if of is None or at >= len(listed):
+                return None
+            return self._take(stream, at)
+        wanted = self._partners.get(event.path)
+        window = range(at, min(at + _WINDOW, len(listed)))
+        lines = event.path[:1]
+        for loose in (False, True):
+            if loose and event.role not in _LOOSE:
+                break
+            for k in window:
+                found = events[listed[k]]
+                if not loose and found.key != event.key:
+                    continue
+                if wanted is None and lines and event.path in self._known:
+                    continue
+                if wanted is not None and found.path not in wanted:
+                    continue
+                return self._take(stream, k)
+        for k, passed in enumerate(self._passed[stream]):
+            found = events[passed]
+            if wanted is not None and found.path in wanted and found.key == event.key and _equal(event, found):
+                del self._passed[stream][k]
+                if event.role in _DRAWN:
+                    self._add_plain("order", event, found, f"{_named(event)} comes later than in the reference")
+                return found
+        return None
+
+    def _take(self, stream: str, k: int) -> Event:
+        listed = self._streams[stream]
+        for passed in listed[self._at[stream] : k]:
+            self._passed[stream].append(passed)
+            if self._reference.events[passed].role in _DRAWN:
+                self._open.append(("missing", passed))
+                self._apart.setdefault(stream, ("missing", passed))
+        self._at[stream] = k + 1
+        return self._reference.events[listed[k]]
+
+    # Values
+
+    def _compare(self, stream: str, event: Event, partner: Event, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        found = self._differing(event, partner, values)
+        if not found.names:
+            self.equal[event.role] += 1
+            if event.role in _DRAWN:
+                self._apart.pop(stream, None)
+        else:
+            self._keep(stream, event, partner, found)
+        if event.role == "gradient":
+            self._this_step = []
+        if event.role not in _DRAWN and event.role not in ("optimiser", "scheduler"):
+            self._open = []
+        return found.put if self._lead else {}
+
+    def _differing(self, event: Event, partner: Event, values: Mapping[str, Any]) -> _Found:
+        found = _Found()
+        named = _paired(event, partner)
+        if named is None:
+            found.names, found.kind, found.size = list(event.values), "shape", float("inf")
+            found.says = [f"{_form(event)}, {_form(partner)} in the reference"]
+            if event.role == "batch" and len(event.values) == len(partner.values):
+                named = list(zip(event.values, partner.values, strict=True))
+            else:
+                return found
+        for name, theirs in named:
+            mine, other = event.values[name], partner.values[theirs]
+            if _same(mine, other):
+                continue
+            if name not in found.names:
+                found.names.append(name)
+            if isinstance(other, Numbers):
+                tensor = self._reference.tensor(other)
+                if tensor is not None:
+                    found.put[name] = tensor
+                if isinstance(mine, Numbers) and mine.shape == other.shape:
+                    size, kind, says = _apart(values.get(name), tensor)
+                    found.says.append(f"{name} {says}" if len(event.values) > 1 else says)
+                    found.size = max(found.size, size)
+                    found.kind = _graver(found.kind, kind)
+            else:
+                found.put[name] = other
+                found.kind = _graver(found.kind, "plain")
+                found.says.append(f"{name} {_number(mine)} for {_number(other)}")
+        return found
+
+    def _keep(self, stream: str, event: Event, partner: Event, found: _Found) -> None:
+        """Keep a difference, or say of which other one it is a consequence."""
+        says = f"{_named(event)}: {'; '.join(found.says[:4])}" + (" ..." if len(found.says) > 4 else "")
+        if event.role == "draw":
+            cause = self._apart.get(stream)
+            if cause is not None:
+                self._because[cause].append(f"{_named(event)} {self._where(event)}")
+                return
+            self._apart[stream] = None
+            self._add("randomness", event, partner, f"{_named(event)} gives other numbers", found)
+            return
+        if event.role == "seed":
+            self._add("configuration", event, partner, f"seed of {event.key}: {found.says[0].removeprefix('seed ')}", found)
+            return
+        if self._open and event.role in ("forward", "weights", "batch", "grad"):
+            self._because[self._open[-1]].append(f"{_named(event)} {self._where(event)}")
+            return
+        if event.role == "gradient" and self._this_step:
+            self._this_step[-1].follows.append(f"gradients, step {event.step}")
+            return
+        if event.role in ("rate",) and (made := self._made("scheduler")) is not None:
+            made.follows.append(f"{says}, step {event.step}")
+            return
+        if event.role == "output" and self._other_model is not None:
+            self._other_model.follows.append(f"{_named(event)}")
+            return
+        kind = _CLASS.get((event.role, found.kind)) or _CLASS.get((event.role, "")) or _kind_of(found.kind)
+        kept = self._add(kind, event, partner, says, found)
+        if event.role == "forward" and found.kind == "shape":
+            self._other_model = self._other_model or kept
+        if event.role in ("forward", "output", "loss", "batch") and kept.counts:
+            self._this_step.append(kept)
+
+    def _made(self, role: str) -> Difference | None:
+        made = next((d for d in self._differences.values() if d.role == role), None)
+        if made is not None:
+            return made
+        return None
+
+    def _add(self, kind: str, event: Event, partner: Event, what: str, found: _Found) -> Difference:
+        sign = kind, event.role, event.path[:1], partner.path[:1], tuple(sorted(found.names))
+        kept = self._differences.get(sign)
+        if kept is not None:
+            kept.count += 1
+            kept.size = max(kept.size or 0.0, found.size)
+            return kept
+        put = _NEUTRALISED.get(event.role, "the reference's values are put there") if found.put and self._lead else ""
+        made = Difference(
+            kind=kind, role=event.role, what=what, step=event.step, size=found.size, event=event.index,
+            of=partner.index, reference=_place(self._reference.site(partner)), candidate=self._place(event),
+            neutralised=put,
+        )  # fmt: skip
+        self._differences[sign] = made
+        return made
+
+    def _add_plain(self, kind: str, event: Event, partner: Event | None, what: str) -> None:
+        sign = kind, event.role, event.path[:1], partner.path[:1] if partner else ()
+        if sign in self._differences:
+            self._differences[sign].count += 1
+            return
+        self._differences[sign] = Difference(
+            kind=kind, role=event.role, what=what, step=event.step, event=event.index,
+            reference=None if partner is None else _place(self._reference.site(partner)), candidate=self._place(event),
+        )  # fmt: skip
+
+    # The end
+
+    def finish(self, end: End | None, sites: Mapping[int, Site]) -> list[Difference]:
+        """Return all differences in the order in which they come; `end`: how the candidate ended."""
+        self._sites = dict(sites)
+        events = self._reference.events
+        taken = set(self.pairs.values())
+        last = max(taken, default=-1)
+        whole = end is not None and end.how == "finished"
+        for kept in self._differences.values():
+            if kept.event is not None:
+                kept.candidate = self._place(self._by_index(kept.event))
+        found = list(self._differences.values())
+        unmatched = [e for e in events if e.index not in taken and e.role not in _BESIDE]
+        before = [e for e in unmatched if e.index < last]
+        blocks = _blocks(before, taken, {e.index for e in events if e.role in _BESIDE})
+        found += self._grouped("missing", blocks, self._reference.sites)
+        mine = {e.index for e in self._events if e.role in _BESIDE}
+        matched = {index for index in self.pairs if index >= 0}
+        found += self._grouped("extra", _blocks(self._extra, matched, mine), self._sites)
+        rest = [e for e in unmatched if e.index > last]
+        if rest and whole:
+            found.append(self._goes_on(rest, end))
+        if end is not None and end.how not in ("finished", "stopped"):
+            site = None if end.site is None else self._sites.get(end.site)
+            found.append(
+                Difference(
+                    kind="missing", role="end", what=f"{end.how}: {end.why}; nothing after it is compared",
+                    step=self._events[-1].step if self._events else 0, candidate=_place(site),
+                    event=len(self._events),
+                )
+            )  # fmt: skip
+        back = {theirs: mine for mine, theirs in self.pairs.items() if mine >= 0}
+        return sorted(found, key=lambda d: _when(d, back))
+
+    def write(self, out: Path, recorder: Recorder) -> None:
+        """Write the differences beside the candidate's recording."""
+        recording = Recording(out, partial=True)
+        found = self.finish(recording.end, recording.sites)
+        document = {
+            "differences": [_plain(d) for d in found],
+            "compared": dict(self.compared),
+            "equal": dict(self.equal),
+            "pairs": [[mine, theirs] for mine, theirs in sorted(self.pairs.items())],
+        }
+        write_atomic(out / "differences.json", json.dumps(document, allow_nan=False) + "\n")
+        del recorder
+
+    def _goes_on(self, rest: Sequence[Event], end: End | None) -> Difference:
+        del end
+        counts = Counter(e.role for e in rest)
+        says = ", ".join(f"{n} x {role}" for role, n in counts.most_common(4))
+        return Difference(
+            kind="missing", role="end", what=f"the candidate ends here; the reference goes on ({says})",
+            step=rest[0].step, reference=_place(self._reference.site(rest[0])), of=rest[0].index,
+        )  # fmt: skip
+
+    def _grouped(self, kind: str, blocks: Iterable[list[Event]], sites: Mapping[int, Site]) -> Iterator[Difference]:
+        groups: dict[Any, Difference] = {}
+        for block in blocks:
+            sign = tuple(dict.fromkeys((e.role, e.path[:1]) for e in block))
+            because = [text for e in block for text in self._because.get((kind, e.index), ())]
+            if sign in groups:
+                groups[sign].count += 1
+                groups[sign].follows += because
+                continue
+            first = next((e for e in block if e.path), block[0])
+            place = _place(sites.get(first.path[0])) if first.path else None
+            names = list(dict.fromkeys(_named(e) for e in block))
+            roles = {e.role for e in block}
+            groups[sign] = Difference(
+                kind="randomness" if roles <= _DRAWN else kind,
+                role=first.role,
+                what=f"{kind} in the candidate: " if kind == "missing" else "only in the candidate: ",
+                step=first.step,
+                reference=place if kind == "missing" else None,
+                candidate=place if kind == "extra" else None,
+                follows=because,
+                lines=[str(sites[e.path[0]]) for e in block if e.path and e.path[0] in sites],
+                of=first.index if kind == "missing" else None,
+                event=first.index if kind == "extra" else None,
+            )
+            groups[sign].what += ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        for made in groups.values():
+            made.lines = list(dict.fromkeys(made.lines))[:12]
+            yield made
+
+    def _where(self, event: Event) -> str:
+        return f"at step {event.step}"
+
+    def _by_index(self, index: int) -> Event | None:
+        return self._events[index] if index < len(self._events) and self._events[index].index == index else next(
+            (e for e in self._events if e.index == index), None
+        )
+
+    def _place(self, event: Event | None) -> Place | None:
+        return None if event is None or not event.path else _place(self._sites.get(event.path[0]))
+
+
+def compare_recordings(reference: Recording, candidate: Recording) -> tuple[list[Difference], Following]:
+    """Return the differences of two recordings, none neutralised: what follows from the first one is not told apart."""
+    following = Following(reference, candidate, lead=False)
+    for event in candidate.events:
+        values = {name: candidate.tensor(value) if isinstance(value, Numbers) else value for name, value in event.values.items()}
+        following.meet(event, values)
+    return following.finish(candidate.end, candidate.sites), following
+
+
+def read_differences(out: Path) -> dict[str, Any]:
+    """Return what `Following.write` wrote."""
+    document: dict[str, Any] = json.loads((out / "differences.json").read_text())
+    document["differences"] = [
+        Difference(
+            **{
+                **entry,
+                **{side: Place(**entry[side]) if entry[side] else None for side in ("reference", "candidate")},
+            }
+        )
+        for entry in document["differences"]
+    ]
+    return document
+
+
+def aligned(
+    reference: Recording, candidate: Recording
+) -> tuple[dict[tuple[int, ...], set[tuple[int, ...]]], set[tuple[int, ...]]]:
+    """Return which places of the reference do what each place of the candidate does, and all places of the candidate.
+
+    A place is a path of lines. Streams are aligned each by itself, globally, with gaps.
+    """
+    votes: dict[tuple[int, ...], Counter[tuple[int, ...]]] = defaultdict(Counter)
+    mine, theirs = _by_stream(candidate.events), _by_stream(reference.events)
+    for stream in mine.keys() & theirs.keys():
+        for i, j in _alignment(mine[stream][:_ALIGNED], theirs[stream][:_ALIGNED]):
+            votes[i.path][j.path] += 1
+    partners = {
+        path: {other for other, count in counts.items() if count >= 0.1 * counts.total()}
+        for path, counts in votes.items()
+    }
+    return partners, {e.path for e in candidate.events}
+
+
+def _by_stream(events: Iterable[Event]) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.role not in _BESIDE and event.role != "output":
+            found[_stream(event)].append(event)
+    return found
+
+
+def _alignment(mine: Sequence[Event], theirs: Sequence[Event]) -> list[tuple[Event, Event]]:
+    """Align two sequences globally: equal keys count, equal values count more, a gap costs a little."""
+    keys: dict[str, int] = {}
+    digests: dict[Any, int] = {}
+
+    def numbered(events: Sequence[Event]) -> tuple[Any, Any, Any]:
+        k = [keys.setdefault(e.key, len(keys)) for e in events]
+        d = [digests.setdefault(_content(e), len(digests)) for e in events]
+        loose = [e.role in _LOOSE for e in events]
+        return np.array(k), np.array(d), np.array(loose)
+
+    (ka, da, la), (kb, db, _) = numbered(mine), numbered(theirs)
+    gap = -0.4
+    n, m = len(mine), len(theirs)
+    best = np.arange(m + 1) * gap
+    came = np.zeros((n, m + 1), dtype=np.int8)
+    ramp = np.arange(m + 1) * gap
+    for i in range(n):
+        score = np.where(kb == ka[i], 1.0, 0.2 if la[i] else -2.0) + np.where(db == da[i], 1.0, 0.0)
+        diagonal = np.concatenate(([-np.inf], best[:-1] + score))
+        up = best + gap
+        new = np.maximum(diagonal, up)
+        whole = np.maximum.accumulate(new - ramp) + ramp
+        came[i] = np.where(whole > new + 1e-12, 2, np.where(diagonal >= up, 0, 1))
+        best = whole
+    pairs = []
+    i, j = n - 1, m
+    while i >= 0 and j >= 0:
+        if came[i, j] == 0 and j > 0:
+            if ka[i] == kb[j - 1] or la[i]:
+                pairs.append((mine[i], theirs[j - 1]))
+            i, j = i - 1, j - 1
+        elif came[i, j] == 2 and j > 0:
+            j -= 1
+        else:
+            i -= 1
+    return pairs[::-1]
+
+
+def _content(event: Event) -> Any:
+    return event.key, tuple(v.digest if isinstance(v, Numbers) else v for v in event.values.values())
+
+
+def _stream(event: Event) -> str:
+    if event.role == "draw":
+        return f"draws of {event.about.get('generator')}"
+    if event.role == "seed":
+        return f"draws of {event.key}"
+    return event.role
+
+
+def _beside(reference: Recording) -> Recording | None:
+    """Return the candidate's recording of the first pass, which lies beside the reference's."""
+    folder = reference.folder.parent / "candidate"
+    return Recording(folder, partial=True) if folder.is_dir() else None
+
+
+def _blocks(events: Sequence[Event], taken: set[int], beside: set[int]) -> Iterator[list[Event]]:
+    """Yield runs of events with nothing between them that the other side has as well."""
+    block: list[Event] = []
+    for event in events:
+        if block and any(k in taken for k in range(block[-1].index + 1, event.index) if k not in beside):
+            yield block
+            block = []
+        block.append(event)
+    if block:
+        yield block
+
+
+def _paired(event: Event, partner: Event) -> list[tuple[str, str]] | None:
+    """Return names that belong together: by place, or else by name; None where the forms differ."""
+    mine, theirs = event.values, partner.values
+    if mine.keys() == theirs.keys():
+        pairs = [(n, n) for n in mine]
+    elif event.role in ("optimiser", "scheduler", "clip"):
+        return [(n, n) for n in mine if n in theirs] if event.key == partner.key else None
+    elif len(mine) == len(theirs):
+        pairs = list(zip(mine, theirs, strict=True))
+    else:
+        return None
+    same_form = all(_shape(mine[a]) == _shape(theirs[b]) for a, b in pairs)
+    return pairs if same_form and (event.key == partner.key or event.role not in ("optimiser", "scheduler")) else None
+
+
+def _shape(value: Any) -> Any:
+    return value.shape if isinstance(value, Numbers) else None
+
+
+def _same(mine: Any, other: Any) -> bool:
+    if isinstance(mine, Numbers) and isinstance(other, Numbers):
+        return (mine.digest, mine.shape) == (other.digest, other.shape)
+    if isinstance(mine, Numbers) or isinstance(other, Numbers):
+        return False
+    return bool(mine == other) or (mine != mine and other != other)
+
+
+def _equal(event: Event, partner: Event) -> bool:
+    return _content(event) == _content(partner)
+
+
+def _apart(mine: Any, theirs: Tensor | None) -> tuple[float, str, str]:
+    """Return the largest error relative to the largest number, its kind, and a sentence."""
+    if theirs is None or mine is None:
+        return float("nan"), "values", "differs (its numbers were not stored)"
+    a = mine.detach().cpu() if isinstance(mine, Tensor) else torch.as_tensor(np.asarray(mine))
+    b = theirs
+    if not a.is_floating_point() or not b.is_floating_point():
+        share = float((a != b).double().mean()) if a.shape == b.shape else 1.0
+        if a.shape == b.shape and a.ndim >= 1 and torch.equal(a.flatten().sort()[0], b.flatten().sort()[0]):
+            return 1.0, "order", "has the same entries in another order"
+        return 1.0, "values", f"differs in {share:.0%} of its entries"
+    a, b = a.double(), b.double()
+    if a.ndim >= 1 and len(a) > 1 and _permuted(a, b):
+        return 1.0, "order", "has the same rows in another order"
+    scale = float(b.abs().max()) if b.numel() else 0.0
+    gap = float((a - b).abs().max()) if b.numel() else 0.0
+    if not np.isfinite(gap):
+        return float("inf"), "values", "is not finite on one side only"
+    size = gap / scale if scale else float("inf")
+    kind = "rounding" if size <= _ROUNDING * EPS32 else "values"
+    return size, kind, f"differs by {size:.2g} of its largest number"
+
+
+def _permuted(a: Tensor, b: Tensor) -> bool:
+    rows = [tuple(r.flatten()[:8].tolist()) for r in a[:512]]
+    others = [tuple(r.flatten()[:8].tolist()) for r in b[:512]]
+    return rows != others and sorted(rows) == sorted(others)
+
+
+_ORDER = ("rounding", "order", "plain", "values", "shape")
+
+
+def _graver(a: str, b: str) -> str:
+    return max(a, b, key=_ORDER.index)
+
+
+def _kind_of(found: str) -> str:
+    return {"rounding": "rounding", "order": "order", "plain": "configuration"}.get(found, "mathematics")
+
+
+_CLASS: Mapping[tuple[str, str], str] = {
+    ("optimiser", ""): "configuration",
+    ("scheduler", ""): "configuration",
+    ("clip", ""): "configuration",
+    ("rate", ""): "configuration",
+    ("batch", "shape"): "configuration",
+    ("forward", "plain"): "configuration",
+}
+"""Classes of differences by role and by what differs, where the numbers alone do not say it."""
+
+_NEUTRALISED: Mapping[str, str] = {
+    "seed": "seeded with the reference's",
+    "draw": "the reference's numbers are drawn",
+    "optimiser": "given the reference's settings",
+    "weights": "the reference's weights are copied in",
+    "batch": "the reference's batch is given",
+    "forward": "the reference's inputs are given",
+    "output": "the reference's output is given, with its own gradient",
+    "loss": "the reference's loss is given, with its own gradient",
+    "gradient": "the reference's gradients are copied in",
+    "rate": "the reference's rate is set",
+    "grad": "the reference's gradient is returned",
+}
+
+_ROLES: Mapping[str, str] = {
+    "optimiser": "the optimiser", "scheduler": "the scheduler", "forward": "inputs of the forward pass",
+    "output": "output of the forward pass", "gradient": "gradients", "rate": "learning rate", "grad": "autograd.grad",
+    "batch": "batch", "loss": "loss",
+}  # fmt: skip
+
+
+def _named(event: Event) -> str:
+    if event.role == "draw":
+        return f"draw {event.key} of {event.about.get('generator')}"
+    if event.role == "seed":
+        return f"seed of {event.key}"
+    if event.role == "weights":
+        why = {"initial": "initial weights", "step": "weights after the optimiser's step"}
+        return why.get(event.about.get("why", ""), "weights changed outside of the optimiser")
+    if event.role in ("optimiser", "scheduler", "clip"):
+        return f"{_ROLES.get(event.role, event.role)} {event.key}"
+    return _ROLES.get(event.role, event.role)
+
+
+def _form(event: Event) -> str:
+    if event.role in ("optimiser", "scheduler", "clip"):
+        return f"{event.key}({', '.join(f'{n}={_number(v)}' for n, v in event.values.items())})"
+    return ", ".join(str(v) if isinstance(v, Numbers) else _number(v) for v in event.values.values())[:200]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _place(site: Site | None) -> Place | None:
+    return None if site is None else Place(site.file, site.line, site.function, site.text)
+
+
+def _when(difference: Difference, back: Mapping[int, int]) -> float:
+    if difference.event is not None:
+        return float(difference.event)
+    of = difference.of if difference.of is not None else 0
+    return max((mine + 0.5 for theirs, mine in back.items() if theirs < of), default=-1.0)
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    plain = {name: getattr(difference, name) for name in difference.__struct_fields__}
+    size = plain["size"]
+    plain["size"] = None if size is None or not np.isfinite(size) else float(size)
+    plain["follows"] = _counted(plain["follows"])
+    for side in ("reference", "candidate"):
+        place = plain[side]
+        plain[side] = None if place is None else {n: getattr(place, n) for n in place.__struct_fields__}
+    return plain
+
+
+def _counted(texts: Sequence[str]) -> list[str]:
+    """Return texts that differ in the step alone once, with the first step and how many there are."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        head, _, step = text.rpartition(" step ")
+        groups[head or text].append(step)
+    return [
+        f"{head.rstrip(', ').removesuffix(' at')}" + (f", {len(steps)} times" if len(steps) > 1 else "")
+        for head, steps in groups.items()
+    ]
+
+
+def _filled(like: Any, tensors: Iterator[Any]) -> Any:
+    if isinstance(like, Mapping):
+        return {k: _filled(v, tensors) for k, v in like.items()}
+    if isinstance(like, list | tuple):
+        items = [_filled(v, tensors) for v in like]
+        return items if isinstance(like, list) else tuple(items)
+    if isinstance(like, Tensor):
+        return next(tensors).to(like.device)
+    return next(tensors).numpy() if isinstance(like, np.ndarray) else like
