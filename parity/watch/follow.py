@@ -9,7 +9,7 @@ difference is kept, and the reference's values are put in their place. So whatev
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,11 +104,15 @@ class Following:
         self._reference, self._lead = reference, lead
         plan = candidate or _beside(reference)
         self._partners, self._known = aligned(reference, plan) if plan is not None else ({}, set())
-        self._names = plan
+        self._plan = plan
         self._streams: dict[str, list[int]] = defaultdict(list)
         for event in reference.events:
             if event.role not in _BESIDE:
                 self._streams[_stream(event)].append(event.index)
+        self._calls: dict[str, deque[Event]] = defaultdict(deque)
+        for event in reference.events:
+            if event.role == "call":
+                self._calls[event.key].append(event)
         self._at: Counter[str] = Counter()
         self._passed: dict[str, list[int]] = defaultdict(list)
         self.pairs: dict[int, int] = {}
@@ -121,6 +125,8 @@ class Following:
         self._events: list[Event] = []
         self._sites: dict[int, Site] = {}
         self._other_model: Difference | None = None
+        self._latest: dict[str, int] = defaultdict(lambda: -1)
+        self._reported: set[tuple[str, str]] = set()
         self.compared: Counter[str] = Counter()
         self.equal: Counter[str] = Counter()
 
@@ -129,6 +135,8 @@ class Following:
     def meet(self, event: Event, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the reference's values for those that differ, by name."""
         self._events.append(event)
+        if event.role == "call":
+            return self._call(event)
         if event.role in _BESIDE:
             return {}
         stream = _stream(event)
@@ -142,9 +150,11 @@ class Following:
                 self._open.append(("extra", event.index))
                 self._apart.setdefault(stream, ("extra", event.index))
             return {}
-        self.pairs[event.index] = partner.index
         self.compared[event.role] += 1
-        return self._compare(stream, event, partner, values)
+        put = self._compare(stream, event, partner, values)
+        self.pairs[event.index] = partner.index
+        self._latest[event.role] = partner.index
+        return put
 
     def more(self, role: str, like: Any) -> Any:
         """Return the batch that the reference's loader gave next in the same round; None if it ended as well."""
@@ -162,6 +172,26 @@ class Following:
         self.pairs[-event.index - 1] = event.index
         queue = iter(tensors)
         return _filled(like, queue)
+
+    def _call(self, event: Event) -> Mapping[str, Any]:
+        """Compare the plain arguments of a published function with those of its next call in the reference."""
+        calls = self._calls[event.key]
+        if not calls:
+            return {}
+        partner = calls.popleft()
+        found = _Found()
+        for name, mine in event.values.items():
+            other = partner.values.get(name)
+            if isinstance(mine, Numbers) or isinstance(other, Numbers) or name not in partner.values:
+                continue
+            if not _same(mine, other):
+                found.names.append(name)
+                found.put[name] = other
+                found.says.append(f"{name} {_number(mine)} for {_number(other)}")
+        if found.names:
+            what = f"arguments of {event.key}: {'; '.join(found.says)}"
+            self._add("configuration", event, partner, what, found)
+        return found.put if self._lead else {}
 
     # Partners
 
@@ -249,13 +279,21 @@ class Following:
             mine, other = event.values[name], partner.values[theirs]
             if _same(mine, other):
                 continue
+            seen = (mine.digest, other.digest) if isinstance(mine, Numbers) and isinstance(other, Numbers) else None
+            if seen in self._reported and event.role == "forward":
+                tensor = self._reference.tensor(other)
+                found.put |= {} if tensor is None else {name: tensor.reshape(mine.shape)}  # type: ignore[union-attr]
+                continue
+            if seen is not None:
+                self._reported.add(seen)
             if name not in found.names:
                 found.names.append(name)
             if isinstance(other, Numbers):
                 tensor = self._reference.tensor(other)
                 if tensor is not None:
-                    found.put[name] = tensor
-                if isinstance(mine, Numbers) and mine.shape == other.shape:
+                    same = isinstance(mine, Numbers) and _shape(mine) == _shape(other)
+                    found.put[name] = tensor.reshape(mine.shape) if same else tensor
+                if isinstance(mine, Numbers) and _shape(mine) == _shape(other):
                     size, kind, says = _apart(values.get(name), tensor)
                     found.says.append(f"{name} {says}" if len(event.values) > 1 else says)
                     found.size = max(found.size, size)
@@ -280,8 +318,9 @@ class Following:
         if event.role == "seed":
             self._add("configuration", event, partner, f"seed of {event.key}: {found.says[0].removeprefix('seed ')}", found)
             return
-        if self._open and event.role in ("forward", "weights", "batch", "grad"):
-            self._because[self._open[-1]].append(f"{_named(event)} {self._where(event)}")
+        cause = self._cause(event, partner) if found.kind != "rounding" else None
+        if cause is not None:
+            self._because[cause].append(f"{_named(event)} {self._where(event)}")
             return
         if event.role == "gradient" and self._this_step:
             self._this_step[-1].follows.append(f"gradients, step {event.step}")
@@ -299,6 +338,19 @@ class Following:
         if event.role in ("forward", "output", "loss", "batch") and kept.counts:
             self._this_step.append(kept)
 
+    def _cause(self, event: Event, partner: Event) -> tuple[str, int] | None:
+        """Return the draw that one side alone made just before, from which the difference may come."""
+        if event.role not in ("forward", "weights", "batch", "grad"):
+            return None
+        if self._open:
+            return self._open[-1]
+        taken = set(self.pairs.values())
+        for index in range(partner.index - 1, self._latest[event.role], -1):
+            found = self._reference.events[index]
+            if found.role in _DRAWN and index not in taken:
+                return "missing", index
+        return None
+
     def _made(self, role: str) -> Difference | None:
         made = next((d for d in self._differences.values() if d.role == role), None)
         if made is not None:
@@ -306,7 +358,7 @@ class Following:
         return None
 
     def _add(self, kind: str, event: Event, partner: Event, what: str, found: _Found) -> Difference:
-        sign = kind, event.role, event.path[:1], partner.path[:1], tuple(sorted(found.names))
+        sign = self._sign(kind, event, partner, found)
         kept = self._differences.get(sign)
         if kept is not None:
             kept.count += 1
@@ -320,6 +372,17 @@ class Following:
         )  # fmt: skip
         self._differences[sign] = made
         return made
+
+    def _sign(self, kind: str, event: Event, partner: Event, found: _Found) -> Any:
+        """Return what two findings of one difference share. Inputs of forward passes came from somewhere before."""
+        if event.role == "forward":
+            functions = [self._function(event), getattr(self._reference.site(partner), "function", "")]
+            return kind, event.role, *functions
+        return kind, event.role, event.path[:1], partner.path[:1], tuple(sorted(found.names))
+
+    def _function(self, event: Event) -> str:
+        site = self._plan.site(event) if self._plan is not None else None
+        return site.function if site is not None else str(event.path[:1])
 
     def _add_plain(self, kind: str, event: Event, partner: Event | None, what: str) -> None:
         sign = kind, event.role, event.path[:1], partner.path[:1] if partner else ()
@@ -498,8 +561,9 @@ def _alignment(mine: Sequence[Event], theirs: Sequence[Event]) -> list[tuple[Eve
     best = np.arange(m + 1) * gap
     came = np.zeros((n, m + 1), dtype=np.int8)
     ramp = np.arange(m + 1) * gap
+    early = np.arange(m) * 1e-6  # of equal alignments, the earliest
     for i in range(n):
-        score = np.where(kb == ka[i], 1.0, 0.2 if la[i] else -2.0) + np.where(db == da[i], 1.0, 0.0)
+        score = np.where(kb == ka[i], 1.0, 0.2 if la[i] else -2.0) + np.where(db == da[i], 1.0, 0.0) - early
         diagonal = np.concatenate(([-np.inf], best[:-1] + score))
         up = best + gap
         new = np.maximum(diagonal, up)
@@ -561,17 +625,17 @@ def _paired(event: Event, partner: Event) -> list[tuple[str, str]] | None:
         pairs = list(zip(mine, theirs, strict=True))
     else:
         return None
-    same_form = all(_shape(mine[a]) == _shape(theirs[b]) for a, b in pairs)
-    return pairs if same_form and (event.key == partner.key or event.role not in ("optimiser", "scheduler")) else None
+    return pairs if all(_shape(mine[a]) == _shape(theirs[b]) for a, b in pairs) else None
 
 
 def _shape(value: Any) -> Any:
-    return value.shape if isinstance(value, Numbers) else None
+    """Return the dimensions that hold more than one entry: (B, 1) and (B,) hold the same numbers."""
+    return tuple(n for n in value.shape if n != 1) if isinstance(value, Numbers) else None
 
 
 def _same(mine: Any, other: Any) -> bool:
     if isinstance(mine, Numbers) and isinstance(other, Numbers):
-        return (mine.digest, mine.shape) == (other.digest, other.shape)
+        return (mine.digest, _shape(mine)) == (other.digest, _shape(other))
     if isinstance(mine, Numbers) or isinstance(other, Numbers):
         return False
     return bool(mine == other) or (mine != mine and other != other)
@@ -586,7 +650,7 @@ def _apart(mine: Any, theirs: Tensor | None) -> tuple[float, str, str]:
     if theirs is None or mine is None:
         return float("nan"), "values", "differs (its numbers were not stored)"
     a = mine.detach().cpu() if isinstance(mine, Tensor) else torch.as_tensor(np.asarray(mine))
-    b = theirs
+    b = theirs.reshape(a.shape) if a.numel() == theirs.numel() else theirs
     if not a.is_floating_point() or not b.is_floating_point():
         share = float((a != b).double().mean()) if a.shape == b.shape else 1.0
         if a.shape == b.shape and a.ndim >= 1 and torch.equal(a.flatten().sort()[0], b.flatten().sort()[0]):
@@ -643,6 +707,7 @@ _NEUTRALISED: Mapping[str, str] = {
     "gradient": "the reference's gradients are copied in",
     "rate": "the reference's rate is set",
     "grad": "the reference's gradient is returned",
+    "call": "called with the reference's",
 }
 
 _ROLES: Mapping[str, str] = {

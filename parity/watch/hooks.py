@@ -533,7 +533,7 @@ class Watch:
 
     def called(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `function`, whose calls are reported under `name`: its arguments, then what it returns."""
-        signature = inspect.signature(function)
+        signature, short = inspect.signature(function), name.rpartition(".")[2]
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -545,12 +545,13 @@ class Watch:
                 arguments = {n: v for n, v in bound.arguments.items() if n != "self"}
             except TypeError:
                 arguments = {}
-            line = function.__code__.co_firstlineno if hasattr(function, "__code__") else None
-            about = {"line": line}
-            self.event("call", name, dict(leaves(arguments)), **about)
+            given = self.event("call", short, dict(leaves(arguments)))
             of = self.recorder.count - 1
+            if given:
+                bound.arguments.update({n: v for n, v in given.items() if n in bound.arguments})
+                args, kwargs = bound.args, bound.kwargs
             result = function(*args, **kwargs)
-            self.event("return", name, dict(leaves(result)), of=of)
+            self.event("return", short, dict(leaves(result)), of=of)
             return result
 
         return call

@@ -28,7 +28,7 @@ from parity.root_ggfm.checkouts.root import RootCheckout
 from parity.root_ggfm.checkouts.side import CheckoutSide, missing_import
 from parity.study import NoCheckout, find_checkout, installed
 
-__all__ = ["ImportStubs", "load_checkout", "restore_numpy_names"]
+__all__ = ["ImportStubs", "load_checkout", "restore_numpy_names", "restore_verbose_argument"]
 
 _ADAPTERS: dict[str, type[CheckoutSide]] = {"root": RootCheckout, "ggfm": GgfmCheckout}
 
@@ -44,7 +44,7 @@ def load_checkout(specifier: str) -> CheckoutSide:
     sys.path.insert(0, str(folder))
     stubs = ImportStubs(folder)
     sys.meta_path.insert(0, stubs)
-    restored = (*_restore_verbose_argument(), *restore_numpy_names(folder))
+    restored = (*restore_verbose_argument(), *restore_numpy_names(folder))
     _copy_settings(folder)
     adapter = _ADAPTERS[layout]
     failures = {module: _try_import(specifier, folder, module, stubs) for module in adapter.modules}
@@ -291,7 +291,7 @@ def restore_numpy_names(folder: Path) -> tuple[str, ...]:
     return (f"bridged: NumPy no longer has {', '.join(lost)}: put back",) if lost else ()
 
 
-def _restore_verbose_argument() -> tuple[str, ...]:
+def restore_verbose_argument() -> tuple[str, ...]:
     """Let ReduceLROnPlateau accept and drop `verbose` if this torch no longer has it; one note."""
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
     if "verbose" in inspect.signature(plateau).parameters:
