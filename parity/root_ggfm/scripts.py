@@ -1,4 +1,4 @@
-"""Prepare a published training script for a watched run: its task, its settings, and names that newer libraries lack."""
+"""Prepare a published training script for a watched run: its task, its settings, names that newer libraries lack."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
     module.make = bench.make  # type: ignore[attr-defined]
     sys.modules["design_bench"] = module
     changed = dict(setting.get("set") or {})
-    for k, argument in enumerate(arguments):
+    for argument in arguments:
         if argument.endswith((".yaml", ".yml")):
             file = Path(argument) if Path(argument).exists() else folder / argument
             if file.exists():
@@ -58,7 +58,6 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
                 for entry, value in changed.items():
                     notes += _put(config, entry, value)
                 file.write_text(yaml.safe_dump(config, allow_unicode=True), "utf-8")
-        del k
     return [*notes, *restored, *bench.notes]
 
 

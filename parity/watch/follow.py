@@ -135,10 +135,10 @@ class Following:
     def meet(self, event: Event, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the reference's values for those that differ, by name."""
         self._events.append(event)
+        if self._other_model is not None or event.role in _BESIDE - {"call"}:
+            return {}
         if event.role == "call":
             return self._call(event)
-        if event.role in _BESIDE:
-            return {}
         stream = _stream(event)
         if event.role == "batch" and self._lead and self._ended(stream, event):
             self._add_plain("configuration", event, None, "more batches than the reference's loader has")
@@ -156,7 +156,7 @@ class Following:
         self._latest[event.role] = partner.index
         return put
 
-    def more(self, role: str, like: Any) -> Any:
+    def more(self, like: Any) -> Any:
         """Return the batch that the reference's loader gave next in the same round; None if it ended as well."""
         listed = self._streams["batch"]
         at = self._at["batch"]
@@ -282,7 +282,8 @@ class Following:
             seen = (mine.digest, other.digest) if isinstance(mine, Numbers) and isinstance(other, Numbers) else None
             if seen in self._reported and event.role == "forward":
                 tensor = self._reference.tensor(other)
-                found.put |= {} if tensor is None else {name: tensor.reshape(mine.shape)}  # type: ignore[union-attr]
+                if tensor is not None and isinstance(mine, Numbers):
+                    found.put[name] = tensor.reshape(mine.shape)
                 continue
             if seen is not None:
                 self._reported.add(seen)
@@ -291,9 +292,9 @@ class Following:
             if isinstance(other, Numbers):
                 tensor = self._reference.tensor(other)
                 if tensor is not None:
-                    same = isinstance(mine, Numbers) and _shape(mine) == _shape(other)
-                    found.put[name] = tensor.reshape(mine.shape) if same else tensor
+                    found.put[name] = tensor
                 if isinstance(mine, Numbers) and _shape(mine) == _shape(other):
+                    found.put |= {} if tensor is None else {name: tensor.reshape(mine.shape)}
                     size, kind, says = _apart(values.get(name), tensor)
                     found.says.append(f"{name} {says}" if len(event.values) > 1 else says)
                     found.size = max(found.size, size)
@@ -307,6 +308,11 @@ class Following:
     def _keep(self, stream: str, event: Event, partner: Event, found: _Found) -> None:
         """Keep a difference, or say of which other one it is a consequence."""
         says = f"{_named(event)}: {'; '.join(found.says[:4])}" + (" ..." if len(found.says) > 4 else "")
+        if event.role == "weights" and found.kind == "shape":
+            mine, theirs = (str(e.about.get("module") or "a model") for e in (event, partner))
+            what = f"trains {mine} in the place of {theirs}: {_sizes(event)} for {_sizes(partner)}"
+            self._other_model = self._add("mathematics", event, partner, f"{what}; nothing after it is compared", found)
+            return
         if event.role == "draw":
             cause = self._apart.get(stream)
             if cause is not None:
@@ -316,7 +322,9 @@ class Following:
             self._add("randomness", event, partner, f"{_named(event)} gives other numbers", found)
             return
         if event.role == "seed":
-            self._add("configuration", event, partner, f"seed of {event.key}: {found.says[0].removeprefix('seed ')}", found)
+            self._add(
+                "configuration", event, partner, f"seed of {event.key}: {found.says[0].removeprefix('seed ')}", found
+            )
             return
         cause = self._cause(event, partner) if found.kind != "rounding" else None
         if cause is not None:
@@ -328,13 +336,8 @@ class Following:
         if event.role in ("rate",) and (made := self._made("scheduler")) is not None:
             made.follows.append(f"{says}, step {event.step}")
             return
-        if event.role == "output" and self._other_model is not None:
-            self._other_model.follows.append(f"{_named(event)}")
-            return
         kind = _CLASS.get((event.role, found.kind)) or _CLASS.get((event.role, "")) or _kind_of(found.kind)
         kept = self._add(kind, event, partner, says, found)
-        if event.role == "forward" and found.kind == "shape":
-            self._other_model = self._other_model or kept
         if event.role in ("forward", "output", "loss", "batch") and kept.counts:
             self._this_step.append(kept)
 
@@ -407,6 +410,8 @@ class Following:
             if kept.event is not None:
                 kept.candidate = self._place(self._by_index(kept.event))
         found = list(self._differences.values())
+        if self._other_model is not None:
+            events, whole = events[: self._other_model.of], False
         unmatched = [e for e in events if e.index not in taken and e.role not in _BESIDE]
         before = [e for e in unmatched if e.index < last]
         blocks = _blocks(before, taken, {e.index for e in events if e.role in _BESIDE})
@@ -417,7 +422,7 @@ class Following:
         rest = [e for e in unmatched if e.index > last]
         if rest and whole:
             found.append(self._goes_on(rest, end))
-        if end is not None and end.how not in ("finished", "stopped"):
+        if end is not None and end.how not in ("finished", "stopped") and self._other_model is None:
             site = None if end.site is None else self._sites.get(end.site)
             found.append(
                 Difference(
@@ -485,8 +490,10 @@ class Following:
         return f"at step {event.step}"
 
     def _by_index(self, index: int) -> Event | None:
-        return self._events[index] if index < len(self._events) and self._events[index].index == index else next(
-            (e for e in self._events if e.index == index), None
+        return (
+            self._events[index]
+            if index < len(self._events) and self._events[index].index == index
+            else next((e for e in self._events if e.index == index), None)
         )
 
     def _place(self, event: Event | None) -> Place | None:
@@ -497,7 +504,10 @@ def compare_recordings(reference: Recording, candidate: Recording) -> tuple[list
     """Return the differences of two recordings, none neutralised: what follows from the first one is not told apart."""
     following = Following(reference, candidate, lead=False)
     for event in candidate.events:
-        values = {name: candidate.tensor(value) if isinstance(value, Numbers) else value for name, value in event.values.items()}
+        values = {
+            name: candidate.tensor(value) if isinstance(value, Numbers) else value
+            for name, value in event.values.items()
+        }
         following.meet(event, values)
     return following.finish(candidate.end, candidate.sites), following
 
@@ -642,7 +652,7 @@ def _same(mine: Any, other: Any) -> bool:
 
 
 def _equal(event: Event, partner: Event) -> bool:
-    return _content(event) == _content(partner)
+    return bool(_content(event) == _content(partner))
 
 
 def _apart(mine: Any, theirs: Tensor | None) -> tuple[float, str, str]:
@@ -671,7 +681,7 @@ def _apart(mine: Any, theirs: Tensor | None) -> tuple[float, str, str]:
 def _permuted(a: Tensor, b: Tensor) -> bool:
     rows = [tuple(r.flatten()[:8].tolist()) for r in a[:512]]
     others = [tuple(r.flatten()[:8].tolist()) for r in b[:512]]
-    return rows != others and sorted(rows) == sorted(others)
+    return bool(rows != others and sorted(rows) == sorted(others))
 
 
 _ORDER = ("rounding", "order", "plain", "values", "shape")
@@ -734,6 +744,11 @@ def _form(event: Event) -> str:
     if event.role in ("optimiser", "scheduler", "clip"):
         return f"{event.key}({', '.join(f'{n}={_number(v)}' for n, v in event.values.items())})"
     return ", ".join(str(v) if isinstance(v, Numbers) else _number(v) for v in event.values.values())[:200]
+
+
+def _sizes(event: Event) -> str:
+    weights = [value for value in event.values.values() if isinstance(value, Numbers)]
+    return f"{len(weights)} parameters, the first {list(weights[0].shape)}" if weights else "none"
 
 
 def _number(value: Any) -> str:

@@ -56,7 +56,7 @@ class Follower(Protocol):
     def meet(self, event: Event, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the values that take the place of the script's own, by name."""
 
-    def more(self, role: str, like: Any) -> Any:
+    def more(self, like: Any) -> Any:
         """Return what the other run's loader gave after this one ended, in the form of `like`; None if nothing."""
 
 
@@ -102,7 +102,7 @@ class Watch:
         self._of_optimiser: weakref.WeakKeyDictionary[torch.optim.Optimizer, tuple[str, ...]] = (
             weakref.WeakKeyDictionary()
         )
-        self._ordinals: dict[str, int] = {}
+        self._owners: weakref.WeakKeyDictionary[torch.optim.Optimizer, str] = weakref.WeakKeyDictionary()
         self._put: list[tuple[Any, str, Any]] = []
         self._handles: list[Any] = []
         self._lines = 0
@@ -286,8 +286,7 @@ class Watch:
         seed = next(iter((*args, *kwargs.values())), None)
         given = self.event("seed", generator, {"seed": seed if isinstance(seed, int | float | str) else repr(seed)})
         with self.quiet():
-            result = original(given["seed"]) if "seed" in given else original(*args, **kwargs)
-        return result
+            return original(given["seed"]) if "seed" in given else original(*args, **kwargs)
 
     def _numbers(self, original: Callable[..., Any], generator: str, name: str, *args: Any, **kwargs: Any) -> Any:
         """Report a draw of NumPy or `random`, of the global generators or of one of the script's own."""
@@ -305,7 +304,7 @@ class Watch:
         put = put.numpy() if isinstance(put, Tensor) else np.asarray(put)
         if result is None:
             for k, item in enumerate(put):
-                drawn[k] = item
+                drawn[k] = item  # type: ignore[index]
             return None
         if isinstance(result, np.ndarray):
             return put.astype(result.dtype).reshape(result.shape)
@@ -360,7 +359,7 @@ class Watch:
                 given = self.event("optimiser", type(optimiser).__name__, plain, group=k)
                 group.update({name: _like(group[name], value) for name, value in given.items() if name in group})
             tensors = [p for group in optimiser.param_groups for p in group["params"]]
-            self._report_weights(names, tensors, "initial")
+            self._report_weights(names, tensors, "initial", self._owners.get(optimiser, ""))
 
         return __init__
 
@@ -378,7 +377,7 @@ class Watch:
 
         return __init__
 
-    def _before_step(self, optimiser: Any, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimiser: Any, *_: Any) -> None:
         if not self._watching():
             return
         tensors = [p for group in optimiser.param_groups for p in group["params"]]
@@ -396,7 +395,7 @@ class Watch:
                 if name in given:
                     parameter.grad.copy_(given[name])
 
-    def _after_step(self, optimiser: Any, args: Any, kwargs: Any) -> None:
+    def _after_step(self, optimiser: Any, *_: Any) -> None:
         if not self._watching():
             return
         self.recorder.step += 1
@@ -405,9 +404,9 @@ class Watch:
         if self._stop_after is not None and self.recorder.step >= self._stop_after:
             self._stop()
 
-    def _report_weights(self, names: Sequence[str], tensors: Sequence[Tensor], why: str) -> None:
+    def _report_weights(self, names: Sequence[str], tensors: Sequence[Tensor], why: str, module: str = "") -> None:
         values = dict(zip(names, tensors, strict=True))
-        given = self.event("weights", why + _shapes(values), values, why=why)
+        given = self.event("weights", why + _shapes(values), values, why=why, module=module)
         with self.quiet(), torch.no_grad():
             for name, tensor in values.items():
                 if name in given:
@@ -419,12 +418,13 @@ class Watch:
         if optimiser not in self._of_optimiser:
             wanted = [id(p) for group in optimiser.param_groups for p in group["params"]]
             best: dict[int, str] = {}
+            owner = ""
             for module in [thing for thing in gc.get_objects() if isinstance(thing, nn.Module)]:
                 with contextlib.suppress(Exception):
                     named = {id(p): name for name, p in module.named_parameters()}
-                    if set(wanted) <= named.keys() and (not best or len(named) <= len(best)):
-                        longer = not best or len(named) < len(best) or sum(map(len, named.values())) > 0
-                        best = named if longer else best
+                    if set(wanted) <= named.keys() and (not best or len(named) < len(best)):
+                        best, owner = named, type(module).__name__
+            self._owners[optimiser] = owner
             self._of_optimiser[optimiser] = tuple(best.get(each, str(k)) for k, each in enumerate(wanted))
         return self._of_optimiser[optimiser]
 
@@ -451,7 +451,7 @@ class Watch:
                 return
             k += 1
             yield _with(batch, given) if given else batch
-        while self._follower is not None and like is not None and (batch := self._follower.more("batch", like)):
+        while self._follower is not None and like is not None and (batch := self._follower.more(like)):
             yield batch
 
     # Modules
@@ -464,15 +464,15 @@ class Watch:
             return None
         self._changed_weights(module)
         values = {name: value for name, value in leaves(args) if isinstance(value, Tensor | float | int | bool)}
-        about = {"training": module.training, "grad": torch.is_grad_enabled(), "module": self._named(module)}
         values["training"] = module.training
-        given = self.event("forward", "forward" + _shapes(values), values, **about)
+        grad, name = torch.is_grad_enabled(), self._named(module)
+        given = self.event("forward", "forward" + _shapes(values), values, grad=grad, module=name)
         self._forwards.append(self.recorder.count - 1)
         if not given:
             return None
         return _with(args, {name: _keeping_graph(values[name], new) for name, new in given.items()})
 
-    def _after_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def _after_forward(self, module: nn.Module, _: Any, output: Any) -> Any:
         if not self._watching() or self._depth == 0:
             return None
         self._depth -= 1
@@ -493,7 +493,7 @@ class Watch:
             return
         known = any(id(p) in self._seen for _, p in named)
         names, tensors = zip(*named, strict=True)
-        self._report_weights(names, tensors, "changed" if known else "initial")
+        self._report_weights(names, tensors, "changed" if known else "initial", self._named(module))
 
     def _named(self, module: nn.Module) -> str:
         if module not in self._modules:
@@ -622,7 +622,7 @@ def _heard(real: Any, watch: Watch) -> Any:
 
     public = [n for n in vars(real) if not n.startswith("_") and n not in _NO_DRAWS and n not in ("spawn",)]
     body = {n: drawing(n) for n in public if callable(getattr(real, n)) and n != "bit_generator"}
-    checks = {"__instancecheck__": lambda cls, thing: isinstance(thing, real)}
+    checks = {"__instancecheck__": lambda _, thing: isinstance(thing, real)}
     kind: Any = type(f"_{real.__name__}Type", (type(real),), checks)
     made: Any = kind(real.__name__, (real,), {"__module__": real.__module__, "__doc__": real.__doc__, **body})
     return made
@@ -657,8 +657,9 @@ def _like(old: Any, new: Any) -> Any:
 
 def _shifted(value: Tensor, target: Any) -> Tensor:
     """Return a tensor with the numbers of `target` and the gradient of `value`."""
-    target = torch.as_tensor(target, dtype=value.dtype, device=value.device).reshape(value.shape)
-    return value + (target - value).detach()
+    there = torch.as_tensor(target, dtype=value.dtype, device=value.device).reshape(value.shape)
+    shifted: Tensor = value + (there - value).detach()
+    return shifted
 
 
 def _keeping_graph(old: Any, new: Any) -> Any:

@@ -1,8 +1,8 @@
 """Keep what a watched script did: a folder with a log of events and the values that they name; read without executing.
 
 `recording.json` says what was run, with what. `events.jsonl` has one line for each event, written as it happens: a line
-of code (`site`), a stored value (`value`), an event, and last how the script ended. `values.bin` holds tensors one after
-the other, each once.
+of code (`site`), a stored value (`value`), an event, and last how the script ended. `values.bin` holds tensors one
+after the other, each once.
 """
 
 from __future__ import annotations
@@ -287,4 +287,3 @@ class Recording:
                 f"{self.folder} is cut short after {len(self.events)} events: the process that wrote it was killed; "
                 "--partial compares what is there"
             )
-

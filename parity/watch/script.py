@@ -34,7 +34,7 @@ from torch.overrides import TorchFunctionMode
 
 from parity.process.child import end, keep
 from parity.watch.follow import Following
-from parity.watch.hooks import Watch, wrap
+from parity.watch.hooks import Watch
 from parity.watch.recording import End, Recorder, Recording
 
 __all__ = ["PREFIX", "Script", "Watched", "watch_script"]
@@ -45,9 +45,7 @@ _TAIL = 64 * 1024
 _LARGEST_COPIED = 32 << 20
 _SKIPPED = (".git", "__pycache__", ".venv", "venv", "node_modules", ".tox", "wandb", ".idea", ".vscode")
 
-_START = (
-    "import sys; sys.path.append({root!r}); from parity.watch.script import serve; serve({spec!r}, {memory}); "
-)
+_START = "import sys; sys.path.append({root!r}); from parity.watch.script import serve; serve({spec!r}, {memory}); "
 
 
 @dataclass(frozen=True)
@@ -269,9 +267,7 @@ def _script(spec: Mapping[str, Any], memory: int) -> None:
         sys.stdout.flush()
         os._exit(0)
 
-    watch = Watch(
-        recorder, folder, follower=follower, calls=how["calls"], stop_after=how["stop_after"], stop=stop
-    )
+    watch = Watch(recorder, folder, follower=follower, calls=how["calls"], stop_after=how["stop_after"], stop=stop)
     main = os.getpid()
     os.register_at_fork(after_in_child=watch.leave)
     arguments = list(spec["arguments"])
@@ -285,7 +281,7 @@ def _script(spec: Mapping[str, Any], memory: int) -> None:
     device = contextlib.nullcontext()
     if not torch.cuda.is_available() and _names_cuda(folder):
         device = _OnCpu()  # type: ignore[assignment]
-        notes.append("bridged: no GPU here: what asks for cuda gets the CPU")
+        notes.append("adapted: no GPU here: what asks for cuda gets the CPU")
     for note in notes:
         recorder.event("note", "note", {"note": note}, (), {})
     sys.argv = [spec["script"], *arguments]
@@ -339,6 +335,3 @@ def _limit_memory(memory: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = used + memory
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-
-
-__all__ += ["wrap"]
