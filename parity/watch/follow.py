@@ -37,7 +37,7 @@ _ALIGNED = 3000
 """Events of one stream that are aligned: later ones repeat the lines of these."""
 
 _DRAWN = {"seed", "draw"}
-_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe"}
+_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe", "setting"}
 """Roles that are compared for what they say, and are no difference of the computation by themselves."""
 
 _LOOSE = {"batch", "optimiser", "scheduler", "clip", "weights", "gradient", "loss", "rate", "output", "forward"}

@@ -533,7 +533,7 @@ class Watch:
 
     def called(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `function`, whose calls are reported under `name`: its arguments, then what it returns."""
-        signature, short = inspect.signature(function), name.rpartition(".")[2]
+        signature, short = inspect.signature(function), name.removesuffix(".__init__").rpartition(".")[2]
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:

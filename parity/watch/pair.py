@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from parity.watch.follow import Difference, read_differences
@@ -52,9 +52,7 @@ def compare_scripts(
             shutil.rmtree(places[name], ignore_errors=True)
             watch_script(script, places[name], watched, tick=lambda name=name: tick(name))  # type: ignore[misc]
     shutil.rmtree(places["led"], ignore_errors=True)
-    led = watch_script(
-        candidate, places["led"], replace(other, store=0.0), follow=places["reference"], tick=lambda: tick("led")
-    )
+    led = watch_script(candidate, places["led"], other, follow=places["reference"], tick=lambda: tick("led"))
     found = read_differences(places["led"])
     return Pair(
         Recording(places["reference"], partial=True), Recording(places["candidate"], partial=True), led,
