@@ -13,6 +13,7 @@ from tqdm import tqdm
 from parity.atomic_write import write_atomic
 from parity.change_impact import select
 from parity.cli.options import POOL, SESSION, add_options, case_of, in_workers, session_of
+from parity.cli.scripts import add_script_options, asks_for_scripts, check_scripts
 from parity.compare import Comparison
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure
@@ -35,11 +36,14 @@ def add_parser(actions: Any) -> None:
     add_options(parser.add_argument, (*SESSION, "since", *POOL, "on"))
     parser.add_argument("--case", metavar="JSON", help="judge this one input of one component, as a failure printed it")
     parser.add_argument("--json", metavar="FILE", help="write the results into this file as well")
+    add_script_options(parser.add_argument)
     parser.set_defaults(run=check)
 
 
 def check(options: argparse.Namespace) -> int:
     """Compare and print a table."""
+    if asks_for_scripts(options):
+        return check_scripts(options)
     session = session_of(options)
     only = case_of(options, session)
     jobs = jobs_of(session, options, on=tuple(options.on), only=only, explain="unexpected")
