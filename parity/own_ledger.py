@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections import Counter
@@ -41,6 +42,12 @@ class OwnEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: str = ""
     input: str = ""
     why: str = ""
+
+    def explains(self, row: Mapping[str, Any]) -> bool:
+        """True for a row that disagrees in the way and at the line that the entry names."""
+        place = (row.get("explanation") or {}).get("look_at")
+        line = f"{place['file']}: {place['text']}" if place else ""
+        return not row["ok"] and row["verdict"] == self.kind and self.candidate in ("", line)
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,9 +98,15 @@ class OwnLedger:
         gone = [f"{e.name}: not seen any more; delete it from {self.path.name} ({e.what})" for e in left.values()]
         return known, gone
 
-    def of_component(self, component: str, profile: str) -> list[OwnEntry]:
-        """Return the entries of a component in a profile."""
-        return [e for e in self.entries if (e.component, e.profile) == (component, profile)]
+    def input_of(self, entry: OwnEntry) -> dict[str, Any]:
+        """Return the pinned input of an entry. Raises ValueError if it is none."""
+        try:
+            found = json.loads(entry.input)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--ledger {self.path}: the input of {entry.name} is no JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise ValueError(f"--ledger {self.path}: the input of {entry.name} must be an object, got {entry.input}")
+        return found
 
 
 def entries_of_scripts(differences: Sequence[Difference]) -> tuple[OwnEntry, ...]:

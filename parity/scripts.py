@@ -1,4 +1,4 @@
-"""Compare two training scripts as they are, `script:PATH ARGS` on both sides, from the first draw to the final score."""
+"""Compare two training scripts as they are (`script:PATH ARGS`), from the first draw to the final score."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Conditions:
     """How both scripts run.
 
     `settings`: of the study's layouts, by name. `reference_args`, `candidate_args`: added to the arguments.
-    `stop_after`: optimiser steps. `seconds`, `memory`: limits of each run, in seconds and bytes. `store`: GiB of values kept. `out`:
-    the folder of the recordings; None: one that goes away.
+    `stop_after`: optimiser steps. `seconds`, `memory`: limits of each run, in seconds and bytes. `store`: GiB of values
+    kept. `out`: the folder of the recordings; None: one that goes away.
     """
 
     task: str = "auto"
@@ -230,13 +230,13 @@ def parse_stop(text: str | None) -> int | None:
     return int(found[1])
 
 
-def difference_lines(difference: Difference, number: int, known: str = "") -> list[str]:
-    """Return a difference as lines of text, both source lines below it."""
+def difference_lines(difference: Difference, number: int, known: str = "", *, places: bool = True) -> list[str]:
+    """Return a difference as lines of text; with `places`, both source lines below it."""
     times = f", {difference.count} times" if difference.count > 1 else ""
     mark = f"  known: {known}" if known else ""
     lines = [f"{number:3} {difference.kind:13} {difference.what} (from step {difference.step}{times}){mark}"]
     for side, place in (("reference", difference.reference), ("candidate", difference.candidate)):
-        if place is not None:
+        if place is not None and places:
             lines.append(f"      {side}: {place} in {place.function}: {place.text}")
     if len(difference.lines) > 1:
         lines.append(f"      lines: {', '.join(difference.lines)}")
@@ -351,7 +351,7 @@ def _verdict(differences: Sequence[Difference], compared: int) -> Verdict:
 
 def _timeline(pair: Pair) -> list[dict[str, Any]]:
     """Return events of the candidate in order: the stage, the number, and `equal`, `apart`, `inherited` or `extra`."""
-    partner = dict(pair.pairs)
+    partner: dict[int, int] = {mine: theirs for mine, theirs in pair.pairs}  # noqa: C416 - lists of two
     apart = {d.event for d in pair.differences if d.counts and d.event is not None}
     stages = {role: stage for stage, roles in _STAGES.items() for role in roles}
     first = {e.index: e for e in pair.reference.events}
@@ -377,7 +377,8 @@ def _content(event: Any) -> Any:
 
 def _scores(pair: Pair) -> list[dict[str, Any]]:
     """Return the last printed lines with numbers, of each side: by themselves, and led along the reference."""
-    sides = (("reference", pair.reference), ("candidate", pair.first), ("candidate, led", pair.led))
+    sides = [("reference", pair.reference), ("candidate", pair.first)]
+    sides += [("candidate, led", pair.led)] if pair.led is not pair.first else []
     return [
         {"side": side, "text": _line(event.key, event.values)}
         for side, recording in sides

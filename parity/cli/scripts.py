@@ -33,7 +33,7 @@ from parity.watch.script import Script, watch_script
 
 __all__ = [
     "add_parsers", "add_script_options", "asks_for_scripts", "check_scripts", "compare_as_asked", "end_of",
-    "own_ledger", "print_scripts",
+    "explain_scripts", "own_ledger", "print_scripts",
 ]  # fmt: skip
 
 _GIB = 2**30
@@ -126,6 +126,22 @@ def check_scripts(options: argparse.Namespace) -> int:
     if options.json:
         write_atomic(Path(options.json), json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")
     return end_of(found)
+
+
+def explain_scripts(options: argparse.Namespace) -> int:
+    """Compare two scripts; print each difference with the source around both lines. 0 once that is said."""
+    found = compare_as_asked(options, own_ledger(options))
+    for k, difference in enumerate(found.differences):
+        print("\n" + "\n".join(difference_lines(difference, k + 1, found.known.get(k, ""), places=False)))
+        for side, place in (("reference", difference.reference), ("candidate", difference.candidate)):
+            if place is not None:
+                print(f"      {side}: {place}")
+                for number, text in place.around:
+                    print(f"      {'>' if number == place.line else ' '} {number:5} {text}")
+    print("\n" + found.summary(), flush=True)
+    if options.json:
+        write_atomic(Path(options.json), json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")
+    return 0
 
 
 def print_scripts(found: ScriptComparison) -> None:
