@@ -295,7 +295,7 @@ def _comparison(
         which = " and ".join(_name(r) for r in trains) or "neither pair of events"
         raise ValueError(f"nothing can be compared: {which} trains nothing that is seen ({'; '.join(ends)})")
     known, stale = ledger.match(pair.differences) if ledger is not None else ({}, [])
-    rows = _stage_rows(pair)
+    rows = _stage_rows(pair, known)
     settings: list[Mapping[str, Any]] = []
     made = study.scripts
     if made is not None and ways is not None and scripts is not None and any(way.prepare for way in ways):
@@ -308,7 +308,7 @@ def _comparison(
     )  # fmt: skip
 
 
-def _stage_rows(pair: Pair) -> list[dict[str, Any]]:
+def _stage_rows(pair: Pair, known: Mapping[int, str]) -> list[dict[str, Any]]:
     """Return a row for each stage that the reference performs, by what was compared in it."""
     rows = []
     for stage, roles in _STAGES.items():
@@ -322,7 +322,11 @@ def _stage_rows(pair: Pair) -> list[dict[str, Any]]:
         says = f"{worst.what}; " if worst else ""
         if verdict is Verdict.IDENTICAL and equal < compared:
             verdict, says = Verdict.DIVERGENT, "differs as a consequence of what is named elsewhere, not by itself; "
-        rows.append(script_row(stage, verdict, f"{says}{compared} compared, {equal} equal at once"))
+        row = script_row(stage, verdict, f"{says}{compared} compared, {equal} equal at once")
+        counted = [k for k, d in enumerate(pair.differences) if d.counts and (d.role == role or not mine)]
+        if not row["ok"] and counted and all(k in known for k in counted):
+            row |= {"ok": True, "known": [known[k] for k in counted] if mine else list(dict.fromkeys(known.values()))}
+        rows.append(row)
     return rows
 
 
@@ -350,7 +354,8 @@ def _verdict(differences: Sequence[Difference], compared: int) -> Verdict:
 
 
 def _timeline(pair: Pair) -> list[dict[str, Any]]:
-    """Return events of the candidate in order: the stage, the number, and `equal`, `apart`, `inherited` or `extra`."""
+    """Return events of the candidate in order: the stage, the number, and `equal`, `apart`, `inherited` or `extra`;
+    then `missing` ones of the reference, at the event before."""
     partner: dict[int, int] = {mine: theirs for mine, theirs in pair.pairs}  # noqa: C416 - lists of two
     apart = {d.event for d in pair.differences if d.counts and d.event is not None}
     stages = {role: stage for stage, roles in _STAGES.items() for role in roles}
@@ -368,6 +373,13 @@ def _timeline(pair: Pair) -> list[dict[str, Any]]:
         else:
             state = "equal" if _content(event) == _content(other) else "inherited"
         found.append({"at": event.index, "stage": stage, "state": state})
+    back = {theirs: mine for mine, theirs in partner.items() if mine >= 0}
+    taken = set(partner.values())
+    last, end = 0, max(taken, default=-1)
+    for event in pair.reference.events[: end + 1]:
+        last = back.get(event.index, last)
+        if event.role in stages and event.index not in taken:
+            found.append({"at": last, "stage": stages[event.role], "state": "missing"})
     return found
 
 

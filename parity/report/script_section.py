@@ -15,7 +15,7 @@ __all__ = ["SCRIPTS", "script_document"]
 _WIDTH = 240
 """Columns of the timeline: events that fall into one share a mark, the gravest of theirs."""
 
-_GRAVE = ("equal", "inherited", "extra", "apart")
+_GRAVE = ("equal", "inherited", "missing", "extra", "apart")
 
 SCRIPTS = Section(
     key="scripts",
@@ -48,12 +48,13 @@ def script_document(found: ScriptComparison) -> dict[str, Any]:
 def _lanes(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a lane for each stage: the columns that hold events of it, and what they say."""
     last = max((event["at"] for event in value["timeline"]), default=0) + 1
+    columns = min(last, _WIDTH)
     lanes: dict[str, dict[int, str]] = {}
     for event in value["timeline"]:
-        column = event["at"] * _WIDTH // max(last, _WIDTH)
+        column = event["at"] * columns // last
         marks = lanes.setdefault(event["stage"], {})
         marks[column] = max(marks.get(column, "equal"), event["state"], key=_GRAVE.index)
     return [
-        {"stage": stage, "marks": [[column, state] for column, state in sorted(marks.items())]}
+        {"stage": stage, "marks": [[column / columns, state] for column, state in sorted(marks.items())]}
         for stage, marks in lanes.items()
     ]
