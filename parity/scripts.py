@@ -214,7 +214,8 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
         if not equals or not name.strip() or name in found:
             raise ValueError(f"--set must be NAME=VALUE, each name once, got {text!r}")
         try:
-            found[name.strip()] = yaml.safe_load(value)
+            number = re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", value.strip())  # 1e-6 is a text in YAML
+            found[name.strip()] = float(value) if number else yaml.safe_load(value)
         except yaml.YAMLError:
             raise ValueError(f"--set {name}: {value!r} is no value of YAML") from None
     return found

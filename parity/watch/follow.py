@@ -452,6 +452,15 @@ class Following:
                     event=len(self._events),
                 )
             )  # fmt: skip
+        theirs_end = self._reference.end
+        if theirs_end is not None and theirs_end.how not in ("finished", "stopped"):
+            found.append(
+                Difference(
+                    kind="extra", role="end", step=events[-1].step if events else 0, of=len(self._reference.events),
+                    what=f"the reference {theirs_end.how}: {theirs_end.why}; what follows is compared with nothing",
+                    reference=_place(self._reference.site(theirs_end)),
+                )
+            )  # fmt: skip
         back = {theirs: mine for mine, theirs in self.pairs.items() if mine >= 0}
         for made in found:
             made.follows = _counted(made.follows)
