@@ -46,6 +46,9 @@ _LARGEST_LINES = 4000
 _LONGEST_PATH = 4
 """Lines of the script's own code, from the innermost one outwards, that tell one place of a program from another."""
 
+_AROUND = 2
+"""Lines of source kept before and after one that an event names."""
+
 _CPU = torch.default_generator
 _RANDOM_STATE: Any = np.random.mtrand._rand
 
@@ -163,7 +166,10 @@ class Watch:
             number = self._sites[known] = len(self._sites)
             text = linecache.getline(code.co_filename, line).strip()
             name = code.co_filename.removeprefix(self.folder)
-            self.recorder.site(Site(number, name, line, code.co_qualname, text))
+            whole = linecache.getlines(code.co_filename)
+            span = range(max(1, line - _AROUND), min(len(whole), line + _AROUND) + 1)
+            around = [(k, whole[k - 1].rstrip("\n")[:300]) for k in span]
+            self.recorder.site(Site(number, name, line, code.co_qualname, text, around))
         return self._sites[known]
 
     def _watching(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parity.watch.follow import Difference, read_differences
 from parity.watch.recording import Recording
-from parity.watch.script import Script, Watched, watch_script
+from parity.watch.script import Script, Watched, fingerprint, watch_script
 
 __all__ = ["Pair", "compare_scripts"]
 
@@ -43,12 +43,12 @@ def compare_scripts(
 ) -> Pair:
     """Return what differs. `other`: how the candidate is watched, where that is not `how`.
 
-    Keeps three recordings in `out`; those that are there and whole are used again.
+    Keeps three recordings in `out`; those that are there, whole and of the same files and settings are used again.
     """
     other = other or how
     places = {name: out / name for name in ("reference", "candidate", "led")}
     for name, script, watched in (("reference", reference, how), ("candidate", candidate, other)):
-        if not _whole(places[name]):
+        if not _is_of(places[name], fingerprint(script, watched)):
             shutil.rmtree(places[name], ignore_errors=True)
             watch_script(script, places[name], watched, tick=lambda name=name: tick(name))  # type: ignore[misc]
     shutil.rmtree(places["led"], ignore_errors=True)
@@ -60,8 +60,9 @@ def compare_scripts(
     )  # fmt: skip
 
 
-def _whole(folder: Path) -> bool:
+def _is_of(folder: Path, wanted: str) -> bool:
+    """True for a whole recording of this very script, run in this very way."""
     try:
-        return Recording(folder).end is not None
+        return bool(Recording(folder).about.get("fingerprint") == wanted)
     except ValueError:
         return False

@@ -40,13 +40,14 @@ class RecordingError(ValueError):
 
 
 class Site(Struct, frozen=True, tag_field="is", tag="site"):
-    """A line of the script's own code. `file`: from the script's folder on."""
+    """A line of the script's own code. `file`: from the script's folder on. `around`: lines before and after it."""
 
     id: int
     file: str
     line: int
     function: str
     text: str
+    around: list[tuple[int, str]] = []
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"

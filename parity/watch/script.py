@@ -7,6 +7,7 @@ forked child costs this process nothing, and everything up to there is recorded.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import json
 import os
@@ -33,16 +34,18 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from parity.process.child import end, keep
+from parity.version import __version__
 from parity.watch.follow import Following
 from parity.watch.hooks import Watch
 from parity.watch.recording import End, Recorder, Recording
 
-__all__ = ["PREFIX", "Script", "Watched", "watch_script"]
+__all__ = ["PREFIX", "Script", "Watched", "fingerprint", "watch_script"]
 
 PREFIX = "script:"
 
 _TAIL = 64 * 1024
 _LARGEST_COPIED = 32 << 20
+_READ = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini")
 _SKIPPED = (".git", "__pycache__", ".venv", "venv", "node_modules", ".tox", "wandb", ".idea", ".vscode")
 
 _START = "import sys; sys.path.append({root!r}); from parity.watch.script import serve; serve({spec!r}, {memory}); "
@@ -109,6 +112,16 @@ class Watched:
     show: bool = False
 
 
+def fingerprint(script: Script, how: Watched) -> str:
+    """Return a digest of everything that a recording depends on: the script's folder, its arguments, how it ran."""
+    digest = hashlib.sha256(json.dumps([str(script), asdict(how), torch.__version__, __version__]).encode())
+    files = sorted(f for f in script.folder.rglob("*") if f.suffix in _READ and not set(_SKIPPED) & set(f.parts))
+    for file in files:
+        with contextlib.suppress(OSError):
+            digest.update(str(file).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
 def watch_script(
     script: Script,
     out: Path,
@@ -131,6 +144,7 @@ def watch_script(
             "folder": str(folder),
             "work": str(folder / script.work.relative_to(script.folder)),
             "name": script.name,
+            "fingerprint": fingerprint(script, how),
             "out": str(out.resolve()),
             "follow": None if follow is None else str(follow.resolve()),
             "how": asdict(how),
@@ -247,6 +261,7 @@ def _script(spec: Mapping[str, Any], memory: int) -> None:
     _limit_memory(memory)
     about = {
         "script": spec["name"],
+        "fingerprint": spec["fingerprint"],
         "arguments": spec["arguments"],
         "python": sys.version.split()[0],
         "torch": torch.__version__,
