@@ -136,6 +136,8 @@ class _Evidence:
     def __init__(self, pair: Pair) -> None:
         self._pair, self._reference, self._led = pair, pair.reference, pair.led
         self._kinds = {False: list(_kinds(pair.reference)), True: list(_kinds(pair.led))}
+        ends = [d.of for d in pair.differences if d.role == "end" and d.of is not None]
+        self._cut = min(ends, default=len(pair.reference.events))
         self._matched = {mine: theirs for mine, theirs in pair.pairs if mine >= 0}
         self._other = next((d for d in pair.differences if d.role == "weights" and "in the place of" in d.what), None)
         self._by_component: dict[str, list[Difference]] = defaultdict(list)
@@ -194,11 +196,7 @@ class _Evidence:
 
     def _performed(self, name: str, *, candidate: bool) -> bool:
         events = (self._led if candidate else self._reference).events
-        keys = {
-            *_RETURNS.get(name, ()),
-            *_OBSERVED.get(name, ()),
-            *([_ARGUMENTS[name][0]] if name in _ARGUMENTS else []),
-        }
+        keys = {*_RETURNS.get(name, ()), *_OBSERVED.get(name, ()), *_ARGUMENTS.get(name, ("",))[:1]}
         kinds = _EVENTS.get(name, ())
         return any(
             (event.role in ("call", "observe") and event.key in keys) or kind in kinds
@@ -208,11 +206,14 @@ class _Evidence:
     # Evidence
 
     def _calls(self, function: str) -> list[tuple[Event, Event]]:
-        mine, theirs = (
-            [e for e in recording.events if e.role == "call" and e.key == function]
-            for recording in (self._led, self._reference)
-        )
+        mine, theirs = self._both("call", function)
         return list(zip(mine, theirs, strict=False))
+
+    def _both(self, role: str, key: str) -> tuple[list[Event], list[Event]]:
+        """Return the events of both sides, the candidate's first; of the reference's only up to where it goes on."""
+        mine = [e for e in self._led.events if e.role == role and e.key == key]
+        theirs = [e for e in self._reference.events[: self._cut] if e.role == role and e.key == key]
+        return mine, theirs
 
     def _returned(self, function: str) -> _Seen:
         seen, results = _Seen(), [_results(self._led), _results(self._reference)]
@@ -241,13 +242,10 @@ class _Evidence:
     def _observed(self, name: str) -> _Seen:
         seen = _Seen()
         for key in _OBSERVED.get(name, ()):
-            mine, theirs = (
-                [e for e in recording.events if e.role == "observe" and e.key == key]
-                for recording in (self._led, self._reference)
-            )
-            pairs = list(zip(mine, theirs, strict=False))
+            pairs = list(zip(*self._both("observe", key), strict=False))
             for a, b in pairs:
-                self._values(seen, a, b, key)
+                shared = tuple(n for n in a.values if n in b.values) if name == "defaults" else ()
+                self._values(seen, a, b, key, names=shared)
             if pairs:
                 seen.what.append(f"{len(pairs)} x {key}")
         return seen
@@ -286,15 +284,15 @@ class _Evidence:
         seen.what.append(f"timesteps of {seen.compared} evaluations in sampling")
         if seen.equal < seen.compared:
             seen.found.append((Verdict.DIVERGENT, "the timesteps that sampling visits differ"))
-        registered = [{e.key for e in recording.events if e.role == "observe" and "buffer" in e.about}
-                      for recording in (self._led, self._reference)]  # fmt: skip
+        registered = [
+            {e.key for e in recording.events if e.role == "observe" and "buffer" in e.about}
+            for recording in (self._led, self._reference)
+        ]
+        more = registered[0] - registered[1]
         if registered[0] != registered[1]:
-            more = ", ".join(sorted(registered[0] - registered[1])) or "fewer names"
-            line = next(
-                (str(self._led.site(e)) for e in self._led.events if e.key in registered[0] - registered[1]), ""
-            )
-            says = f"equal timesteps; the state dict has {more} besides{f' ({line})' if line else ''}"
-            seen.found.append((Verdict.DIVERGENT, says))
+            event = next((e for e in self._led.events if e.role == "observe" and e.key in more), None)
+            names = f"{', '.join(sorted(more))} besides, {self._led.site(event)}" if more else "fewer names"
+            seen.found.append((Verdict.DIVERGENT, f"equal timesteps; the state dict has {names}"))
         return seen
 
     def _mapped(self) -> _Seen:
@@ -309,10 +307,8 @@ class _Evidence:
             for recording in (self._led, self._reference)
         ]
         if mapped[0] is not None and reads[1] and not reads[0]:
-            where = self._led.site(mapped[0])
-            seen.found.append(
-                (Verdict.DIVERGENT, f"map_to_logits() in the place of to_logits(): the task is changed, {where}")
-            )
+            says = f"map_to_logits() in the place of to_logits(): the task is changed, {self._led.site(mapped[0])}"
+            seen.found.append((Verdict.DIVERGENT, says))
         return seen
 
     def _values(
@@ -329,7 +325,8 @@ class _Evidence:
         if inherits or (limit is not None and mine.index > limit):
             seen.inherited += 1
             return
-        lines = f" (reference {self._reference.site(theirs)}, candidate {self._led.site(mine)})"
+        places = self._reference.site(theirs), self._led.site(mine)
+        lines = f" (reference {places[0]}, candidate {places[1]})" if all(places) else ""
         if len(a) != len(b):
             seen.found.append((Verdict.DIVERGENT, f"{what}: {len(a)} values for {len(b)}{lines}"))
             return
@@ -365,12 +362,16 @@ class _Evidence:
         index = difference.event if candidate else difference.of
         kinds = self._kinds[candidate]
         if index is not None and index < len(kinds):
-            yield component_of(kinds[index])
+            kind = kinds[index]
+            if kind == "forward in sampling" and self._given("sample", ("x_low", "y_low", "y_high")).found:
+                return  # sampling was given other numbers: that is said where they come from
+            yield component_of(kind)
 
 
 def _said(difference: Difference) -> str:
-    places = [f"{side} {place}" for side, place in (("reference", difference.reference), ("candidate", difference.candidate)) if place]  # fmt: skip
-    return difference.what + (f" ({', '.join(places)})" if places else "")
+    sides = (("reference", difference.reference), ("candidate", difference.candidate))
+    places = ", ".join(f"{side} {place}" for side, place in sides if place is not None)
+    return f"{difference.what} ({places})" if places else difference.what
 
 
 def component_of(kind: str) -> str:
@@ -382,7 +383,8 @@ _OWNERS: Mapping[str, str] = {
     "weights initial": "initial_weights", "draw of initial weights": "initial_weights",
     "optimiser": "optimiser", "scheduler": "optimiser", "clip": "optimiser", "rate": "optimiser",
     "weights step": "optimiser", "weights changed": "ema", "draw of the data": "offline_data",
-    "draw of the fit": "gp", "draw of pairs": "gp_pairs", "seed of pairs": "gp_pairs", "grad": "gp",
+    "draw of the fit": "gp", "grad": "gp", "forward of the GP": "gp", "output of the GP": "gp",
+    "draw of pairs": "gp_pairs", "seed of pairs": "gp_pairs",
     "draw of the loader": "loader", "seed of the loader": "loader", "batch": "loader",
     "draw of the loss": "training_loss", "seed of the loss": "training_loss", "forward in training": "training_loss",
     "output in training": "training_loss", "loss": "training_loss", "gradient": "training_loss",
@@ -407,10 +409,12 @@ def _kinds(recording: Recording) -> Iterator[str]:
     trains |= {e.index: trains.get(int(e.about.get("of", -1)), True) for e in events if e.role == "output"}
     for event, calls, then in zip(events, around, list(_ahead(events)), strict=True):
         trained = trained or event.role == "loss"
-        where = trains.get(
-            (then if event.role in ("batch", "draw", "seed") and then is not None else event).index, True
-        )
+        shown = then if event.role in ("batch", "draw", "seed") and then is not None else event
+        where = trains.get(shown.index, True)
         yield _kind(event, calls, then, trained=trained, grad=where)
+
+
+_BESIDE = ("draw", "seed", "note", "printed", "call", "return", "save", "load", "setting", "observe")
 
 
 def _ahead(events: Sequence[Event]) -> Iterator[Event | None]:
@@ -420,18 +424,7 @@ def _ahead(events: Sequence[Event]) -> Iterator[Event | None]:
     for event in reversed(events):
         found.append(then)
         named = event.role == "call" and event.key in ("GP", "sampling_from_offline_data", "sample")
-        if named or event.role not in (
-            "draw",
-            "seed",
-            "note",
-            "printed",
-            "call",
-            "return",
-            "save",
-            "setting",
-            "observe",
-            "load",
-        ):
+        if named or event.role not in _BESIDE:
             then = event
     yield from reversed(found)
 
@@ -439,12 +432,11 @@ def _ahead(events: Sequence[Event]) -> Iterator[Event | None]:
 def _kind(event: Event, calls: Sequence[str], then: Event | None, *, trained: bool, grad: bool) -> str:
     role = event.role
     if role == "weights":
-        return (
-            f"weights {event.about.get('why')}"
-            if not (trained and event.about.get("why") == "initial")
-            else "weights again"
-        )
+        why = event.about.get("why")
+        return "weights again" if trained and why == "initial" else f"weights {why}"
     if role in ("forward", "output"):
+        if "sampling_data_from_GP" in calls:
+            return f"{role} of the GP"
         if "sample" in calls:
             return f"{role} in sampling"
         return f"{role} in {'training' if grad else 'validation'}"

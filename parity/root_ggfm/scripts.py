@@ -7,7 +7,9 @@ script itself defines, settings as they are read.
 from __future__ import annotations
 
 import argparse
+import ast
 import builtins
+import contextlib
 import copy
 import functools
 import sys
@@ -24,6 +26,7 @@ from torch.nn.modules.module import register_module_buffer_registration_hook
 
 from parity.root_ggfm.checkouts.loading import ImportStubs, restore_numpy_names, restore_verbose_argument
 from parity.root_ggfm.script_components import judge_scripts
+from parity.root_ggfm.sides.root_config import PUBLISHED
 from parity.root_ggfm.tasks.catalogue import NAMES, load_task
 from parity.watch.hooks import Watch, wrap
 from parity.watch.recording import leaves
@@ -59,6 +62,7 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
     _report_buffers(watch)
     _report_quantiles(watch)
     _report_settings(folder, watch)
+    _report_defaults(folder, watch)
     bench, notes = _Bench(setting.get("task", "auto"), watch), []
     module = ModuleType("design_bench")
     module.make = bench.make  # type: ignore[attr-defined]
@@ -70,6 +74,8 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
             if file.exists():
                 config = yaml.safe_load(file.read_text("utf-8"))
                 width = bench.width(config)
+                if bench.published is not None:
+                    changed.setdefault("task.name", bench.published)
                 if width is not None:
                     changed.setdefault("model.BB.params.MLPParams.image_size", width)
                 for entry, value in changed.items():
@@ -111,6 +117,22 @@ def _report_quantiles(watch: Watch) -> None:
         setattr(holder, name, reporting(getattr(holder, name)))
 
 
+def _report_defaults(folder: Path, watch: Watch) -> None:
+    """Report the literal defaults of published functions, as their files state them."""
+    for call in CALLS:
+        module, _, name = call.partition(":")
+        file = folder / f"{module.replace('.', '/')}.py"
+        if name.rpartition(".")[2] not in ("sample", "sampling_data_from_GP") or not file.is_file():
+            continue
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.walk(ast.parse(file.read_text("utf-8", errors="replace"))):
+                if isinstance(node, ast.FunctionDef) and node.name == name.rpartition(".")[2]:
+                    named = [a.arg for a in node.args.args][len(node.args.args) - len(node.args.defaults) :]
+                    values = [d.value for d in node.args.defaults if isinstance(d, ast.Constant)]
+                    if len(values) == len(named):
+                        watch.event("observe", f"defaults of {node.name}", dict(zip(named, values, strict=True)))
+
+
 def _report_settings(folder: Path, watch: Watch) -> None:
     """Report each setting when the script's own code first reads it; and an average that the script defines itself.
 
@@ -142,7 +164,7 @@ def _report_settings(folder: Path, watch: Watch) -> None:
             return _heard_class(report)(name, bases, held)
         return made
 
-    builtins.__build_class__ = build_class
+    builtins.__build_class__ = build_class  # type: ignore[assignment]
 
 
 def _holds_settings(kind: type) -> bool:
@@ -214,6 +236,11 @@ class _Bench:
     def make(self, name: str, **_: Any) -> Any:
         """Return a task that reports what it is asked for."""
         return _Observed(copy.deepcopy(self._task(name)), self._watch)
+
+    @property
+    def published(self) -> str | None:
+        """The task's name where the published scripts know it: they look up its scores, and treat TFBind8 apart."""
+        return self._name if self._name in PUBLISHED else None
 
     def width(self, config: Mapping[str, Any]) -> int | None:
         """Return the number of dimensions of the designs of the configuration's task."""
