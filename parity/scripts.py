@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -297,6 +298,10 @@ def _comparison(
         raise ValueError(f"nothing can be compared: {which} trains nothing that is seen ({'; '.join(ends)})")
     known, stale = ledger.match(pair.differences) if ledger is not None else ({}, [])
     rows = _stage_rows(pair, known)
+    if scripts is not None:
+        named = [f"{PREFIX}{shlex.join([str(s.path), *s.arguments])}" for s in scripts]
+        line = shlex.join(["parity", "check", "--reference", named[0], "--candidate", named[1]])
+        rows = [row | {"reproduce": line} for row in rows]
     settings: list[Mapping[str, Any]] = []
     made = study.scripts
     if made is not None and ways is not None and scripts is not None and any(way.prepare for way in ways):
@@ -417,8 +422,8 @@ def _broken(end: End | None) -> bool:
     return end is None or end.how not in ("finished", "stopped")
 
 
-def _plain_end(end: End | None) -> dict[str, Any]:
-    return {} if end is None else {"how": end.how, "why": end.why, "seconds": round(end.seconds, 2)}
+def _plain_end(end: End | None) -> dict[str, Any] | None:
+    return None if end is None else {"how": end.how, "why": end.why, "seconds": round(end.seconds, 2)}
 
 
 def _named(name: str) -> Any:
