@@ -175,12 +175,21 @@ class _Evidence:
             compared = f" ({what})" if what else ""
             if worst is not Verdict.ROUNDING or seen.compared > seen.inherited:
                 return worst, "; ".join(texts[:3]) + more + compared
-        if seen.equal:
+        if seen.equal and self._whole(name):
             rest = f"; {seen.inherited} differ only as a consequence of what differs before" if seen.inherited else ""
             return Verdict.IDENTICAL, f"equal to the bit: {what}{rest}"
-        if seen.compared:
+        if seen.compared and self._whole(name):
             return Verdict.MISSING, f"not judged: all that was compared ({what}) differs by what differs before"
         return self._nothing(name)
+
+    @property
+    def _samples_equal(self) -> bool:
+        seen = self._returned("sample")
+        return bool(seen.compared) and seen.compared == seen.equal
+
+    def _whole(self, name: str) -> bool:
+        """True unless the candidate ended in the midst of it: no designs were scored."""
+        return name != "evaluation" or bool(self._both("observe", "task.predict() returns")[0])
 
     def _nothing(self, name: str) -> tuple[Verdict, str]:
         if self._other is not None:
@@ -243,9 +252,10 @@ class _Evidence:
         seen = _Seen()
         for key in _OBSERVED.get(name, ()):
             pairs = list(zip(*self._both("observe", key), strict=False))
+            inherits = name == "evaluation" and not self._samples_equal
             for a, b in pairs:
                 shared = tuple(n for n in a.values if n in b.values) if name == "defaults" else ()
-                self._values(seen, a, b, key, names=shared)
+                self._values(seen, a, b, key, names=shared, inherits=inherits)
             if pairs:
                 seen.what.append(f"{len(pairs)} x {key}")
         return seen
@@ -354,7 +364,11 @@ class _Evidence:
 
     def _components(self, difference: Difference) -> Iterator[str]:
         if difference.role == "call":
-            yield "ema" if difference.what.startswith("arguments of update") else "training"
+            function, _, names = difference.what.removeprefix("arguments of ").partition(": ")
+            for called, arguments in _ARGUMENTS.values():
+                if called == function and any(argument in names for argument in arguments):
+                    return  # said of what the function is called with
+            yield {"update": "ema", "predict_x0_from_objective": "p_losses"}.get(function, "training")
             return
         if difference is self._other or difference.role == "end":
             return
@@ -362,10 +376,7 @@ class _Evidence:
         index = difference.event if candidate else difference.of
         kinds = self._kinds[candidate]
         if index is not None and index < len(kinds):
-            kind = kinds[index]
-            if kind == "forward in sampling" and self._given("sample", ("x_low", "y_low", "y_high")).found:
-                return  # sampling was given other numbers: that is said where they come from
-            yield component_of(kind)
+            yield component_of(kinds[index])
 
 
 def _said(difference: Difference) -> str:
@@ -435,7 +446,7 @@ def _kind(event: Event, calls: Sequence[str], then: Event | None, *, trained: bo
         why = event.about.get("why")
         return "weights again" if trained and why == "initial" else f"weights {why}"
     if role in ("forward", "output"):
-        if "sampling_data_from_GP" in calls:
+        if "sampling_data_from_GP" in calls or "GP" in calls:
             return f"{role} of the GP"
         if "sample" in calls:
             return f"{role} in sampling"
