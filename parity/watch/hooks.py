@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -163,9 +164,11 @@ class Watch:
     def _numbered(self, code: CodeType, line: int) -> int:
         known = (code, line)
         if known not in self._sites:
-            number = self._sites[known] = len(self._sites)
             text = linecache.getline(code.co_filename, line).strip()
             name = code.co_filename.removeprefix(self.folder)
+            # The same in every run of a script: what one run says of its lines is looked up in the next.
+            number = xxhash.xxh64_intdigest(f"{name}:{line}:{code.co_qualname}".encode()) >> 16
+            self._sites[known] = number
             whole = linecache.getlines(code.co_filename)
             span = range(max(1, line - _AROUND), min(len(whole), line + _AROUND) + 1)
             around = [(k, whole[k - 1].rstrip("\n")[:300]) for k in span]
@@ -539,7 +542,7 @@ class Watch:
 
     def called(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `function`, whose calls are reported under `name`: its arguments, then what it returns."""
-        signature, short = inspect.signature(function), name.rpartition(".")[2]
+        signature, short = inspect.signature(function), name.removesuffix(".__init__").rpartition(".")[2]
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -554,7 +557,8 @@ class Watch:
             given = self.event("call", short, dict(leaves(arguments)))
             of = self.recorder.count - 1
             if given:
-                bound.arguments.update({n: v for n, v in given.items() if n in bound.arguments})
+                held = bound.arguments
+                held.update({n: _keeping_graph(held[n], v) for n, v in given.items() if n in held})
                 args, kwargs = bound.args, bound.kwargs
             result = function(*args, **kwargs)
             self.event("return", short, dict(leaves(result)), of=of)
@@ -669,6 +673,8 @@ def _shifted(value: Tensor, target: Any) -> Tensor:
 
 
 def _keeping_graph(old: Any, new: Any) -> Any:
+    if isinstance(old, np.ndarray) and isinstance(new, Tensor):
+        return new.numpy().astype(old.dtype).reshape(old.shape)
     if not isinstance(old, Tensor) or not isinstance(new, Tensor) or old.shape != new.shape:
         return new
     if old.is_floating_point() and old.requires_grad:

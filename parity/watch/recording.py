@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -138,10 +138,19 @@ class Recorder:
     """Write a recording into a new folder.
 
     `digests`: False writes only dtypes and shapes. `store`: GiB of values that are stored besides; once they are
-    reached, further ones have digests only.
+    reached, further ones have digests only. `known`: digests of values that another recording holds: they are not
+    stored again.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], *, digests: bool = True, store: float = 0.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, Any],
+        *,
+        digests: bool = True,
+        store: float = 0.0,
+        known: Iterable[str] = (),
+    ) -> None:
         if (folder / _MANIFEST).exists():
             raise RecordingError(f"--out {folder} holds a recording already; name a new folder")
         try:
@@ -154,7 +163,7 @@ class Recorder:
         self._values = os.open(folder / _VALUES, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._encode = msgspec.json.Encoder().encode
         self._digests, self._left = digests, int(store * GIB)
-        self._offset, self._stored = 0, set[str]()
+        self._offset, self._stored = 0, set(known)
         self._complete = True
         self.count = 0
         self.step = 0
@@ -227,6 +236,11 @@ class Recording:
         if isinstance(event, Event):
             return self.sites.get(event.path[0]) if event.path else None
         return None if event is None or event.site is None else self.sites.get(event.site)
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of the values that are stored."""
+        return frozenset(self._stored)
 
     def tensor(self, numbers: Value) -> Tensor | None:
         """Return the stored numbers; None where they were not stored."""

@@ -293,8 +293,10 @@ def _script(spec: Mapping[str, Any], memory: int) -> None:
         "torch": torch.__version__,
         "threads": how["threads"],
     }
-    recorder = Recorder(Path(spec["out"]), about, digests=how["digests"], store=how["store"])
-    follower = None if spec["follow"] is None else Following(Recording(Path(spec["follow"]), partial=True))
+    reference = None if spec["follow"] is None else Recording(Path(spec["follow"]), partial=True)
+    known = () if reference is None else reference.digests
+    recorder = Recorder(Path(spec["out"]), about, digests=how["digests"], store=how["store"], known=known)
+    follower = None if reference is None else Following(reference)
     started = time.monotonic()
 
     def ended(way: str, why: str = "", site: int | None = None) -> None:
