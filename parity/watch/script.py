@@ -37,7 +37,7 @@ from parity.process.child import end, keep
 from parity.version import __version__
 from parity.watch.follow import Following
 from parity.watch.hooks import Watch
-from parity.watch.recording import End, Recorder, Recording
+from parity.watch.recording import End, Recorder, Recording, new_folder
 
 __all__ = ["PREFIX", "Script", "Watched", "fingerprint", "watch_script"]
 
@@ -139,6 +139,7 @@ def watch_script(
     `follow`: a recording that it is compared with and led along; the differences are then in `out` as well.
     Raises ValueError if it cannot be started.
     """
+    new_folder(out)
     scratch = Path(tempfile.mkdtemp(prefix="parity-script-"))
     try:
         folder = script.folder if how.in_place else _copy(script.folder, scratch / script.folder.name)
