@@ -27,6 +27,7 @@ from parity.version import __version__
 
 __all__ = [
     "FORMAT", "End", "Event", "Numbers", "Recorder", "Recording", "RecordingError", "Site", "digest_of", "leaves",
+    "new_folder",
 ]  # fmt: skip
 
 FORMAT = "parity-watch/1"
@@ -134,6 +135,16 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
+def new_folder(folder: Path) -> None:
+    """Make the folder of a recording. Raises RecordingError for one that holds a recording, and for a file."""
+    if (folder / _MANIFEST).exists():
+        raise RecordingError(f"--out {folder} holds a recording already; name a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise RecordingError(f"--out {folder} is a file; name a folder") from None
+
+
 class Recorder:
     """Write a recording into a new folder.
 
@@ -151,12 +162,7 @@ class Recorder:
         store: float = 0.0,
         known: Iterable[str] = (),
     ) -> None:
-        if (folder / _MANIFEST).exists():
-            raise RecordingError(f"--out {folder} holds a recording already; name a new folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise RecordingError(f"--out {folder} is a file; name a folder") from None
+        new_folder(folder)
         manifest = {"format": FORMAT, "parity": __version__, "about": dict(about)}
         write_atomic(folder / _MANIFEST, json.dumps(manifest, indent=1, default=str) + "\n")
         self._log = os.open(folder / _EVENTS, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)

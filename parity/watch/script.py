@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import importlib
 import json
+import multiprocessing
 import os
 import resource
 import runpy
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ from parity.process.child import end, keep
 from parity.version import __version__
 from parity.watch.follow import Following
 from parity.watch.hooks import Watch
-from parity.watch.recording import End, Recorder, Recording
+from parity.watch.recording import End, Recorder, Recording, new_folder
 
 __all__ = ["PREFIX", "Script", "Watched", "fingerprint", "watch_script"]
 
@@ -48,7 +48,11 @@ _LARGEST_COPIED = 32 << 20
 _READ = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini")
 _SKIPPED = (".git", "__pycache__", ".venv", "venv", "node_modules", ".tox", "wandb", ".idea", ".vscode")
 
-_START = "import sys; sys.path.append({root!r}); from parity.watch.script import serve; serve({spec!r}, {memory}); "
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
+
+_CONTEXT: Any = multiprocessing.get_context("forkserver")
+"""A server that has imported PyTorch forks the processes of scripts: each starts at once."""
+_CONTEXT.set_forkserver_preload(["parity.watch.preload"])
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def watch_script(
     `follow`: a recording that it is compared with and led along; the differences are then in `out` as well.
     Raises ValueError if it cannot be started.
     """
+    new_folder(out)
     scratch = Path(tempfile.mkdtemp(prefix="parity-script-"))
     try:
         folder = script.folder if how.in_place else _copy(script.folder, scratch / script.folder.name)
@@ -144,6 +149,8 @@ def watch_script(
             "folder": str(folder),
             "work": str(folder / script.work.relative_to(script.folder)),
             "name": script.name,
+            "environment": dict(os.environ) | _ENVIRONMENT,
+            "output": None if how.show else str(scratch / "output"),
             "fingerprint": fingerprint(script, how),
             "out": str(out.resolve()),
             "follow": None if follow is None else str(follow.resolve()),
@@ -192,37 +199,32 @@ def _copy(folder: Path, to: Path) -> Path:
 
 def _run(spec: Path, how: Watched, scratch: Path, tick: Callable[[], object]) -> str:
     """Run the process to its end; return why it ended, empty if it ended by itself."""
-    code = _START.format(root=str(Path(__file__).parents[2]), spec=str(spec), memory=how.memory)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
-    environment |= {"OMP_NUM_THREADS": str(how.threads)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=scratch,
-        stdin=subprocess.DEVNULL,
-        stdout=None if how.show else subprocess.PIPE,
-        stderr=None if how.show else subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
+    output = scratch / "output"
+    os.mkfifo(output)
+    stream = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(stream, True)
+    opened = os.open(output, os.O_WRONLY)  # until the process ends: a reader of a pipe that nobody writes to ends
+    process = _CONTEXT.Process(target=serve, args=(str(spec), how.memory))
     tail = bytearray()
-    reader = threading.Thread(target=_drain, args=(process.stdout, tail), daemon=True)
-    if process.stdout is not None:
-        reader.start()
+    reader = threading.Thread(target=_drain, args=(stream, tail), daemon=True)
+    reader.start()
     deadline = time.monotonic() + how.seconds
     try:
-        while process.poll() is None:
+        _start(process)
+        while process.is_alive():
             if time.monotonic() > deadline:
                 end(process)
                 return f"it did not end within {how.seconds:g} s"
             tick()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.1)
+            process.join(0.1)
     except BaseException:
-        end(process)
+        if process.pid is not None:
+            end(process)
         raise
-    if process.stdout is not None:
-        reader.join(2.0)
-    status = process.returncode
+    finally:
+        os.close(opened)
+    reader.join(2.0)
+    status = process.exitcode or 0
     printed = bytes(tail).decode(errors="replace").strip().splitlines()[-1:]
     last = f"; it printed last: {_plain(printed[0])}" if printed else ""
     if status < 0:
@@ -230,13 +232,23 @@ def _run(spec: Path, how: Watched, scratch: Path, tick: Callable[[], object]) ->
     return f"it ended with exit code {status}{last}"
 
 
+def _start(process: Any) -> None:
+    """Start a process that does not import the main module of this one: a user's own may start a comparison."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _plain(line: str) -> str:
     return "".join(c if c.isprintable() else " " for c in line)[:300]
 
 
-def _drain(stream: Any, tail: bytearray) -> None:
-    with stream:
-        while chunk := os.read(stream.fileno(), _TAIL):
+def _drain(stream: int, tail: bytearray) -> None:
+    with os.fdopen(stream, "rb", buffering=0) as opened:
+        while chunk := opened.read(_TAIL):
             tail += chunk
             del tail[:-_TAIL]
 
@@ -246,13 +258,28 @@ def _drain(stream: Any, tail: bytearray) -> None:
 
 def serve(spec: str, memory: int) -> None:
     """Run the script that the file `spec` describes, in a process made for it."""
-    parent = os.getppid()
+    asking = multiprocessing.parent_process()
 
     def parent_gone() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        if asking is not None:
+            asking.join()
 
-    keep(partial(_script, json.loads(Path(spec).read_text()), memory), parent_gone, lambda: None)
+    given = json.loads(Path(spec).read_text())
+    os.environ.clear()
+    os.environ.update(given["environment"])
+    _redirect(given["output"])
+    keep(partial(_script, given, memory), parent_gone, lambda: None)
+
+
+def _redirect(output: str | None) -> None:
+    """Let the script read nothing, and print into `output` where there is one."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if output is not None:
+        opened = os.open(output, os.O_WRONLY)
+        os.dup2(opened, 1)
+        os.dup2(opened, 2)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(k, "w", buffering=1, closefd=False) for k in (1, 2))
 
 
 def _script(spec: Mapping[str, Any], memory: int) -> None:
