@@ -55,7 +55,7 @@ CALLS: tuple[str, ...] = (
     *(f"{module}:{name}" for module in ("runners.utils", "src.generator") for name in _PAIRS),
     *(f"{module}:GP.__init__" for module in ("gaussian_process.GP", "src.generator")),
     *(f"runners.base.EMA:{name}" for name in _AVERAGE),
-    *(f"reference_root.bridge:{_MODEL}.{name}" for name in _METHODS),
+    *(f"reference_root.bridge:{_MODEL}.{name}" for name in (*_METHODS, "_predict_x0")),
     *(f"reference_root.{module}" for module in _REFERENCE),
     *(f"reference_root.ema:{name}" for name in _AVERAGE),
 )

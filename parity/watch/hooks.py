@@ -107,6 +107,7 @@ class Watch:
             weakref.WeakKeyDictionary()
         )
         self._owners: weakref.WeakKeyDictionary[torch.optim.Optimizer, str] = weakref.WeakKeyDictionary()
+        self._helping: list[nn.Module] = []
         self._put: list[tuple[Any, str, Any]] = []
         self._handles: list[Any] = []
         self._lines = 0
@@ -221,6 +222,8 @@ class Watch:
         for kind in {LRScheduler, ReduceLROnPlateau, *_schedulers()}:
             if "__init__" in vars(kind):
                 self._replace(kind, "__init__", self._scheduler_made(kind.__init__))
+        for holder in (torch.optim.Optimizer, nn.Module):
+            self._replace(holder, "zero_grad", self._zeroes(holder.zero_grad))
         self._replace(DataLoader, "__iter__", _method(functools.partial(self._batches, DataLoader.__iter__)))
         self._replace(torch, "save", functools.partial(self._save, torch.save))
         self._replace(nn.Module, "load_state_dict", self._loads(nn.Module.load_state_dict))
@@ -386,6 +389,16 @@ class Watch:
 
         return __init__
 
+    def _zeroes(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def zero_grad(holder: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._watching():
+                self.event("zero", "zero_grad", {})
+            with self.quiet():
+                return original(holder, *args, **kwargs)
+
+        return zero_grad
+
     def _before_step(self, optimiser: Any, *_: Any) -> None:
         if not self._watching():
             return
@@ -468,6 +481,9 @@ class Watch:
     def _before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
         if not self._watching():
             return None
+        if self._depth == 0 and self._is_helper(module):
+            self._helping.append(module)
+            return None
         self._depth += 1
         if self._depth > 1:
             return None
@@ -482,7 +498,11 @@ class Watch:
         return _with(args, {name: _keeping_graph(values[name], new) for name, new in given.items()})
 
     def _after_forward(self, module: nn.Module, _: Any, output: Any) -> Any:
-        if not self._watching() or self._depth == 0:
+        if not self._watching():
+            return None
+        if self._depth == 0:
+            if self._helping and self._helping[-1] is module:
+                self._helping.pop()
             return None
         self._depth -= 1
         if self._depth or not self._forwards:
@@ -493,6 +513,15 @@ class Watch:
         if not given:
             return None
         return _with(output, {name: _keeping_graph(values[name], new) for name, new in given.items()})
+
+    def _is_helper(self, module: nn.Module) -> bool:
+        """True for a module without weights that a library beside PyTorch calls, to transform its own numbers."""
+        if next(module.parameters(), None) is not None:
+            return False
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and f"{os.sep}torch{os.sep}" in frame.f_code.co_filename:
+            frame = frame.f_back
+        return frame is not None and not self._is_own(frame.f_code.co_filename)
 
     def _changed_weights(self, module: nn.Module) -> None:
         """Report the weights of a module that changed since they were last reported, and those of a new one."""

@@ -9,9 +9,11 @@ import argparse
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import design_bench  # the watched run puts the study's tasks in its place
 import numpy as np
+from torch import Tensor
 
 import reference_root as root
 
@@ -35,9 +37,25 @@ def main() -> None:
             training.epoch()
         run = training.finish()
         random.seed(seed)
-        result = root.test(config, task, test_task, seed, run.weights, run.shadow)
-        best.append(float(result.percentiles[0]))
+        best.append(float(_tested(root.Training(config, task, seed), run, test_task)[0]))
     sys.stdout.write(f"Normalized 100th percentile score:\nMean: {np.mean(best)}\nStd: {np.std(best)}\n")
+
+
+def _tested(fresh: root.Training, run: root.TrainingRun, task: Any) -> Tensor:
+    """Return the percentiles of the trained weights, in a model that is built anew as for training."""
+    model, data, config, testing = fresh.model, fresh.run.data, fresh.config, fresh.config.testing
+    model.load_state_dict({**dict(model.named_buffers()), **run.weights})
+    limits = root.score_range(config.task.name)
+    low, low_scores = root.sampling_from_offline_data(
+        data.x, data.y, testing.num_candidates, testing.type_sampling, testing.percentile_sampling, fresh.seed
+    )
+    if fresh.ema is not None and run.shadow is not None:
+        fresh.ema.shadow = run.shadow
+        fresh.ema.apply_shadow(model)
+    model.eval()
+    condition = root.target_condition(data.mean_y, data.std_y, limits.y_max, testing.alpha, len(low))
+    high = model.sample(low, low_scores, condition, testing.clip_denoised, testing.classifier_free_guidance_weight)
+    return root.evaluate_designs(task, high, data.mean_x, data.std_x, *limits)[1]
 
 
 if __name__ == "__main__":
