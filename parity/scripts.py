@@ -264,7 +264,8 @@ def _script(text: str, option: str, extra: str, study: Study) -> Script:
         found = _named(made.script)(text) if made is not None and made.script else ""
         if not found:
             raise ValueError(
-                f"{option}: beside a script only {PREFIX}PATH ARGS can stand, or a side that has a script; got {text!r}"
+                f"{option}: beside a script only scripts can stand; got {text!r}, allowed are {PREFIX}PATH ARGS and sides"
+                " that have a script"
             )
         return Script.parse(found, option, extra)
     return Script.parse(text, option, extra)

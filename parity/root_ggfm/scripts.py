@@ -128,8 +128,8 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
                 width = bench.width(config)
                 if bench.published is not None:
                     changed.setdefault("task.name", bench.published)
-                for entry, value in bench.letters(config).items():
-                    changed.setdefault(entry, value)
+                for entry, value in bench.keeping_pairs(config).items():
+                    changed[entry] = value
                 if width is not None:
                     changed.setdefault("model.BB.params.MLPParams.image_size", width)
                 for entry, value in changed.items():
@@ -296,12 +296,12 @@ class _Bench:
         """The task's name where the published scripts know it: they look up its scores, and treat TFBind8 apart."""
         return self._name if self._name in PUBLISHED else None
 
-    def letters(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the published settings for sequences, where the configuration is one of designs of numbers."""
+    def keeping_pairs(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a threshold that keeps all pairs, where a configuration for numbers moves sequences too little."""
         name = (config.get("task") or {}).get("name")
         if not isinstance(name, str) or not self._task(name).is_discrete or name.startswith("TFBind"):
             return {}
-        return {"GP.initial_lengthscale": 6.25, "GP.initial_outputscale": 6.25, "GP.sampling_from_GP_lr": 0.05}
+        return {"GP.threshold_diff": -1e9}
 
     def width(self, config: Mapping[str, Any]) -> int | None:
         """Return the number of dimensions of the designs of the configuration's task."""

@@ -531,7 +531,8 @@ class Following:
     def _grouped(self, kind: str, blocks: Iterable[list[Event]], sites: Mapping[int, Site]) -> Iterator[Difference]:
         groups: dict[Any, Difference] = {}
         for block in blocks:
-            sign = tuple(dict.fromkeys((e.role, e.path[:1]) for e in block))
+            evaluates = self._evaluates(kind, block)
+            sign = (evaluates, *dict.fromkeys((e.role, e.path[:1]) for e in block))
             because = [text for e in block for text in self._because.get((kind, e.index), ())]
             if sign in groups:
                 groups[sign].count += 1
@@ -539,6 +540,7 @@ class Following:
                 continue
             first = next((e for e in block if e.path), block[0])
             place = _place(sites.get(first.path[0])) if first.path else None
+            other = self._other_place(kind, block)
             names = list(dict.fromkeys(_named(e) for e in block))
             roles = {e.role for e in block}
             groups[sign] = Difference(
@@ -546,17 +548,37 @@ class Following:
                 role=first.role,
                 what=f"{kind} in the candidate: " if kind == "missing" else "only in the candidate: ",
                 step=first.step,
-                reference=place if kind == "missing" else None,
-                candidate=place if kind == "extra" else None,
+                reference=place if kind == "missing" else other,
+                candidate=place if kind == "extra" else other,
                 follows=because,
                 lines=[str(sites[e.path[0]]) for e in block if e.path and e.path[0] in sites],
                 of=first.index if kind == "missing" else None,
                 event=first.index if kind == "extra" else None,
             )
             groups[sign].what += ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+            groups[sign].what += ", before a forward pass without gradients" if evaluates else ""
         for made in groups.values():
             made.lines = list(dict.fromkeys(made.lines))[:12]
             yield made
+
+    def _evaluates(self, kind: str, block: Sequence[Event]) -> bool:
+        """True if a block of draws comes before a forward pass without gradients."""
+        events = self._reference.events if kind == "missing" else self._events
+        if not {e.role for e in block} <= _DRAWN:
+            return False
+        after = (e for e in events[block[-1].index + 1 :] if e.role not in _BESIDE | _DRAWN)
+        then = next(after, None)
+        return then is not None and then.role == "forward" and not then.about.get("grad", True)
+
+    def _other_place(self, kind: str, block: Sequence[Event]) -> Place | None:
+        """Return the line of the other script at what comes next on both sides."""
+        last = block[-1].index
+        if kind == "missing":
+            after = min((theirs for theirs in self.pairs.values() if theirs > last), default=None)
+            mine = next((m for m, theirs in self.pairs.items() if theirs == after and m >= 0), None)
+            return None if mine is None else self._place(self._by_index(mine))
+        mine = min((m for m in self.pairs if m > last), default=None)
+        return None if mine is None else _place(self._reference.site(self._reference.events[self.pairs[mine]]))
 
     def _where(self, event: Event) -> str:
         return f"at step {event.step}"
