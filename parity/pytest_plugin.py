@@ -16,18 +16,21 @@ import pytest
 
 from parity.change_impact import select
 from parity.cli.options import SESSION, add_options, session_options
+from parity.cli.scripts import add_script_options, asks_for_scripts, compare_as_asked, own_ledger
 from parity.described import open_described
 from parity.jobs import Job, failed, open_judge, time_limit
 from parity.process.pool import Failure, Pool, usable_cores
 from parity.report.write import make_document, section_jobs, write_report
+from parity.scripts import ScriptComparison
 from parity.session import Session
 from parity.study import installed
 from parity.summary import summary_lines
 
-__all__ = ["ParityReporter", "session_of"]
+__all__ = ["ParityReporter", "scripts_of", "session_of"]
 
 _SESSION = pytest.StashKey[Session]()
 _HEADER = pytest.StashKey[list[str]]()
+_SCRIPTS = pytest.StashKey[ScriptComparison]()
 
 _PROPERTY = "parity"
 _PLAIN = ("verdict", "reason", "known", "reproduce")
@@ -37,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of `parity check` for pytest."""
     group = parser.getgroup("parity", "the sides and the conditions of `pytest parity/`")
     add_options(group.addoption, (*SESSION, "since", "time-limit"))
+    add_script_options(group.addoption)
     group.addoption("--report", metavar="DIR", help="write the diagnostic report into this folder")
 
 
@@ -44,7 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the reporter; open the session at once where the checks were asked for: its errors come first."""
     config.pluginmanager.register(ParityReporter(config), "parity-reporter")
     if _asks_for_checks(config):
-        session_of(config)
+        if asks_for_scripts(config.option):
+            scripts_of(config)
+        else:
+            session_of(config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -68,6 +75,18 @@ def session_of(config: pytest.Config) -> Session:
     return config.stash[_SESSION]
 
 
+def scripts_of(config: pytest.Config) -> ScriptComparison:
+    """Run and compare the two scripts that the options name, once. Raises UsageError for a wrong option."""
+    if _SCRIPTS not in config.stash:
+        try:
+            found = compare_as_asked(config.option, own_ledger(config.option))
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
+        config.stash[_SCRIPTS] = found
+        config.stash[_HEADER] = [f"parity: {found.names[1]} against {found.names[0]}", *found.notes]
+    return config.stash[_SCRIPTS]
+
+
 def _since(session: Session, revision: str) -> tuple[Session, list[str]]:
     if not session.in_tree:
         raise ValueError("--since knows changes of the packages in this tree; leave it out for other sides")
@@ -85,7 +104,13 @@ def _asks_for_checks(config: pytest.Config) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize `compared` by the components and profiles that the options chose."""
-    if "compared" in metafunc.fixturenames:
+    scripts = asks_for_scripts(metafunc.config.option)
+    if "script_row" in metafunc.fixturenames:
+        rows = list(scripts_of(metafunc.config).rows) if scripts else []
+        metafunc.parametrize("script_row", rows, ids=[row["component"] for row in rows])
+    if "compared" in metafunc.fixturenames and scripts:
+        metafunc.parametrize("compared", [])
+    elif "compared" in metafunc.fixturenames:
         session = session_of(metafunc.config)
         pairs = [(c, profile) for profile in session.profiles for c in session.components]
         metafunc.parametrize("compared", pairs, ids=[f"{profile}-{c.name}" for c, profile in pairs])
@@ -96,20 +121,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     checks are about the study's own.
     """
     checks = installed().checks
-    kept = [item for item in items if checks not in item.path.parents or _is_chosen(item, session_of(config))]
+    if asks_for_scripts(config.option):
+        kept = [item for item in items if checks not in item.path.parents or _is_of_scripts(item)]
+    else:
+        kept = [item for item in items if checks not in item.path.parents or _is_chosen(item, session_of(config))]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
 
+def _is_of_scripts(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return bool({"script_row", "script_comparison"} & set(names)) and not any(item.iter_markers("skip"))
+
+
 def _is_chosen(item: pytest.Item, session: Session) -> bool:
     """Return True if the options leave anything for a check to be about."""
-    if not session.in_tree and "compared" not in getattr(item, "fixturenames", ()):
+    names = getattr(item, "fixturenames", ())
+    if {"script_row", "script_comparison"} & set(names) or (not session.in_tree and "compared" not in names):
         return False
     skips = [str(mark.kwargs.get("reason", "")) for mark in item.iter_markers("skip")]
-    names = {c.name for c in session.components}
+    compared = {c.name for c in session.components}
     about = [mark.args for mark in item.iter_markers("about")]
     return not any(reason.startswith("got empty parameter set") for reason in skips) and all(
-        name in names and set(rest) <= set(session.profiles) for name, *rest in about
+        name in compared and set(rest) <= set(session.profiles) for name, *rest in about
     )
 
 
@@ -117,6 +151,12 @@ def _is_chosen(item: pytest.Item, session: Session) -> bool:
 def parity_session(pytestconfig: pytest.Config) -> Session:
     """Return the session that the options describe."""
     return session_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def script_comparison(pytestconfig: pytest.Config) -> ScriptComparison:
+    """Return the comparison of the two scripts that the options name."""
+    return scripts_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")

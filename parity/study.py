@@ -16,7 +16,10 @@ from typing import Any
 from parity.component import Component
 from parity.side import Side
 
-__all__ = ["Implementation", "Layout", "NoCheckout", "Section", "Study", "find_checkout", "installed", "with_layout"]
+__all__ = [
+    "Implementation", "Layout", "NoCheckout", "Scripts", "Section", "Study", "find_checkout", "installed", "layout_of",
+    "with_layout",
+]  # fmt: skip
 
 _GROUP = "parity.studies"
 
@@ -90,6 +93,23 @@ class Section:
     settle: Callable[[Rows, Any, Mapping[str, Any]], Rows] = lambda rows, value, ledger: rows  # noqa: ARG005
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scripts:
+    """Say what a study knows of training scripts in its layouts; each entry is named as `module:name`.
+
+    `prepare(folder, arguments, setting, watch)` runs in the script's process before it, and returns notes. `calls`: a
+    sequence of published functions whose calls are reported. `judge(pair)` returns rows of the study's components.
+    `settings(reference, candidate, pair)` returns rows of both sides' settings. `own`: scripts of the study's own
+    implementations, by the name of the side.
+    """
+
+    prepare: str = ""
+    calls: str = ""
+    judge: str = ""
+    settings: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
+
+
 def _no_task(name: str) -> tuple[Any, str]:
     if name != "auto":
         raise ValueError(f"task {name!r} is unknown: no study is installed that has one")
@@ -111,7 +131,7 @@ class Study:
     report. `commands(actions)`: adds commands of the study's own. `packages`: shown with their versions. `code`:
     packages that are a side's own code, though installed. `adapters`: folders, from the package on, whose code
     translates for a side. `irrelevant`: paths, by their beginning, on which no verdict depends. `checks`: the folder of
-    its pytest checks.
+    its pytest checks. `scripts`: of training scripts in its layouts.
     """
 
     name: str = ""
@@ -132,6 +152,7 @@ class Study:
     adapters: tuple[str, ...] = ()
     irrelevant: tuple[str, ...] = ()
     checks: Path | None = None
+    scripts: Scripts | None = None
 
     @property
     def profiles(self) -> tuple[str, ...]:
@@ -185,6 +206,11 @@ def with_layout(path: str, layouts: Mapping[str, Layout]) -> str:
     if len(found) > 1:
         raise NoCheckout(f"{path} matches two layouts: say which is meant, {' or '.join(f'{n}:{path}' for n in found)}")
     return f"{found[0]}:{path}"
+
+
+def layout_of(folder: Path, layouts: Mapping[str, Layout]) -> str | None:
+    """Return the first layout that a folder has; None if it has none."""
+    return next((name for name, layout in layouts.items() if _has_any(folder, layout)), None)
 
 
 def _has_any(folder: Path, layout: Layout) -> bool:

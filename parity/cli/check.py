@@ -13,8 +13,10 @@ from tqdm import tqdm
 from parity.atomic_write import write_atomic
 from parity.change_impact import select
 from parity.cli.options import POOL, SESSION, add_options, case_of, in_workers, session_of
+from parity.cli.scripts import add_script_options, asks_for_scripts, check_scripts, own_ledger
 from parity.compare import Comparison
 from parity.jobs import Job, failed, open_judge, time_limit
+from parity.own_ledger import OwnLedger
 from parity.process.pool import Failure
 from parity.report.write import SectionJob
 from parity.session import Session
@@ -35,21 +37,50 @@ def add_parser(actions: Any) -> None:
     add_options(parser.add_argument, (*SESSION, "since", *POOL, "on"))
     parser.add_argument("--case", metavar="JSON", help="judge this one input of one component, as a failure printed it")
     parser.add_argument("--json", metavar="FILE", help="write the results into this file as well")
+    add_script_options(parser.add_argument)
     parser.set_defaults(run=check)
 
 
 def check(options: argparse.Namespace) -> int:
     """Compare and print a table."""
+    if asks_for_scripts(options):
+        return check_scripts(options)
     session = session_of(options)
     only = case_of(options, session)
     jobs = jobs_of(session, options, on=tuple(options.on), only=only, explain="unexpected")
+    ledger = None if session.in_tree else own_ledger(options)
     rows, whole = judge_jobs(session, jobs, options)
+    if ledger is not None and whole and only is None:
+        rows = _by_own_ledger(session, rows, ledger, options)
     for row in rows:
         _print_row(row, in_full=only is not None)
     found = Comparison(session, rows)
     if options.json:
         write_atomic(Path(options.json), json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")
     return end(found, whole, len(jobs))
+
+
+def _by_own_ledger(session: Session, rows: Sequence[Row], ledger: OwnLedger, options: argparse.Namespace) -> list[Row]:
+    """Return the rows as the ledger of the user's own code settles them; each entry's pinned input is judged."""
+    there = {(row["component"], row["profile"]) for row in rows}
+    pinned = [entry for entry in ledger.entries if (entry.component, entry.profile) in there]
+    jobs = [Job(e.component, e.profile, on=tuple(options.on), only=ledger.input_of(e)) for e in pinned]
+    found, _ = judge_jobs(session, jobs, options)
+    held = dict(zip((entry.name for entry in pinned), found, strict=True))
+    settled = []
+    for row in rows:
+        entries = [e for e in pinned if (e.component, e.profile) == (row["component"], row["profile"])]
+        stale = [
+            {
+                "difference": e.name, "reason": f"its pinned input is {held[e.name]['verdict']} now, not {e.kind}",
+                "edit": f"delete {e.name} from {ledger.path.name}", "reproduce": held[e.name]["reproduce"],
+            }
+            for e in entries
+            if held[e.name]["verdict"] != e.kind
+        ]  # fmt: skip
+        names = [e.name for e in entries if e.explains(row)]
+        settled.append(row | {"stale": [*row["stale"], *stale]} | ({"known": names, "ok": True} if names else {}))
+    return settled
 
 
 def jobs_of(session: Session, options: argparse.Namespace, **settings: Any) -> list[Job]:

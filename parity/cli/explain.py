@@ -13,6 +13,7 @@ from typing import Any
 
 from parity.atomic_write import write_atomic
 from parity.cli.options import SESSION, add_options, case_of, in_workers, session_of
+from parity.cli.scripts import add_script_options, asks_for_scripts, explain_scripts
 from parity.diagnosis.explain import explain as explain_input
 from parity.diagnosis.explain import explain_known
 from parity.jobs import open_judge
@@ -43,11 +44,14 @@ def add_parser(actions: Any) -> None:
         "--case", metavar="JSON", help="explain this input (default: search for the smallest failing one)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the explanation into this file as well")
+    add_script_options(parser.add_argument)
     parser.set_defaults(run=explain)
 
 
 def explain(options: argparse.Namespace) -> int:
     """Judge one component, then print (and write) why it disagrees; 0 once that is said."""
+    if asks_for_scripts(options):
+        return explain_scripts(options)
     if len(options.component or ()) != 1:
         raise ValueError(f"explain needs exactly one --component, got {len(options.component or ())}")
     options.jobs = 1 if options.jobs != 0 else 0  # one after the other: a diagnosis is given seconds

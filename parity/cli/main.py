@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from parity.cli import check, explain, listing, record, report
+from parity.cli import check, explain, listing, record, report, scripts
 from parity.study import installed
 from parity.version import __version__
 
@@ -55,5 +55,6 @@ def parser() -> argparse.ArgumentParser:
     for command in (check, report, explain, record):
         command.add_parser(actions)
     listing.add_parsers(actions)
+    scripts.add_parsers(actions)
     installed().commands(actions)
     return parser

@@ -13,8 +13,10 @@ from tqdm import tqdm
 from parity.atomic_write import write_atomic
 from parity.cli.check import end, jobs_of, judge_jobs, worked
 from parity.cli.options import POOL, SESSION, add_options, session_of
+from parity.cli.scripts import add_script_options, asks_for_scripts, compare_as_asked, end_of, own_ledger, print_scripts
 from parity.compare import Comparison
 from parity.report.read import complete, read_report
+from parity.report.script_section import SCRIPTS, script_document
 from parity.report.write import make_document, section_jobs, write_report
 from parity.results import document
 from parity.study import installed
@@ -29,6 +31,7 @@ def add_parser(actions: Any) -> None:
     """Declare the command."""
     parser = actions.add_parser("report", help="compare, and write the diagnostic report (HTML, Markdown, JSON)")
     add_options(parser.add_argument, (*SESSION, "since", *POOL))
+    add_script_options(parser.add_argument)
     parser.add_argument("--out", default="parity-report", metavar="DIR", help="folder (default parity-report)")
     for section in installed().sections:
         if section.read is not None:
@@ -48,6 +51,8 @@ def report(options: argparse.Namespace) -> int:
     }
     if options.source:
         return _show(options, given)
+    if asks_for_scripts(options):
+        return _report_scripts(options)
     session = session_of(options)
     jobs = jobs_of(session, options, explain="disagreement")
     folder = Path(options.out)
@@ -76,11 +81,19 @@ def report(options: argparse.Namespace) -> int:
     return code or int(bool(made.lines))
 
 
+def _report_scripts(options: argparse.Namespace) -> int:
+    found = compare_as_asked(options, own_ledger(options))
+    page = write_report(script_document(found), Path(options.out), (*installed().sections, SCRIPTS))
+    print_scripts(found)
+    print(f"report: {page}")
+    return end_of(found)
+
+
 def _show(options: argparse.Namespace, given: Row) -> int:
     """Render the document of an earlier report; nothing is computed."""
     if options.component or options.profile or options.since:
         raise ValueError("--from shows a report as it is: it goes with no --component, --profile or --since")
-    sections = installed().sections
+    sections = (*installed().sections, SCRIPTS)
     stored = read_report(Path(options.source))
     whole = complete(stored, sections)
     page = write_report(stored | given, Path(options.out), sections)

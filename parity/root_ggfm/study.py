@@ -13,7 +13,7 @@ from parity.root_ggfm.profiles import LEDGER, PROFILES, switches
 from parity.root_ggfm.report import SECTIONS
 from parity.root_ggfm.tasks.catalogue import load_task
 from parity.side import Side
-from parity.study import Implementation, Layout, Study
+from parity.study import Implementation, Layout, Scripts, Study
 
 __all__ = ["STUDY"]
 
@@ -91,6 +91,7 @@ STUDY = Study(
         "parity/root_ggfm/inputs.py",
     ),
     checks=Path(__file__).with_name("checks"),
+    scripts=Scripts(prepare="parity.root_ggfm.scripts:prepare", calls="parity.root_ggfm.scripts:CALLS"),
     irrelevant=(
         "parity/root_ggfm/published_numbers.py",
         "parity/root_ggfm/plots.py",

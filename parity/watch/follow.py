@@ -23,9 +23,14 @@ from torch import Tensor
 from parity.atomic_write import write_atomic
 from parity.policy import EPS32
 from parity.watch.hooks import STOP
-from parity.watch.recording import End, Event, Numbers, Recorder, Recording, Site
+from parity.watch.recording import End, Event, Numbers, Recording, Site
 
-__all__ = ["Difference", "Following", "Place", "aligned", "compare_recordings", "read_differences"]
+__all__ = [
+    "DIFFERENCES", "Difference", "Following", "Place", "aligned", "compare_recordings", "led_again", "read_differences",
+]  # fmt: skip
+
+DIFFERENCES = "differences.json"
+"""The file beside a led run's recording."""
 
 _ROUNDING = 256
 """Units in the last place of the largest number: between two events lie sums of some hundred products."""
@@ -43,16 +48,19 @@ _BESIDE = {"note", "printed", "call", "return", "save", "load", "observe"}
 _LOOSE = {"batch", "optimiser", "scheduler", "clip", "weights", "gradient", "loss", "rate", "output", "forward"}
 """Roles whose events are partners even where their shapes differ."""
 
+_NUMERIC = {"seed", "draw", "batch", "forward", "output", "loss", "grad", "gradient", "weights"}
+
 KINDS = ("configuration", "randomness", "mathematics", "order", "missing", "extra", "rounding")
 
 
 class Place(Struct, frozen=True):
-    """A line of one script."""
+    """A line of one script. `around`: the lines before and after it, as numbers and texts."""
 
     file: str
     line: int
     function: str
     text: str
+    around: list[tuple[int, str]] = []
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -308,6 +316,8 @@ class Following:
     def _keep(self, stream: str, event: Event, partner: Event, found: _Found) -> None:
         """Keep a difference, or say of which other one it is a consequence."""
         says = f"{_named(event)}: {'; '.join(found.says[:4])}" + (" ..." if len(found.says) > 4 else "")
+        if self._follows_unled(event, found):
+            return
         if event.role == "weights" and found.kind == "shape":
             mine, theirs = (str(e.about.get("module") or "a model") for e in (event, partner))
             what = f"trains {mine} in the place of {theirs}: {_sizes(event)} for {_sizes(partner)}"
@@ -340,6 +350,22 @@ class Following:
         kept = self._add(kind, event, partner, says, found)
         if event.role in ("forward", "output", "loss", "batch") and kept.counts:
             self._this_step.append(kept)
+
+    def _follows_unled(self, event: Event, found: _Found) -> bool:
+        """Without neutralising, what differs after the first difference in numbers may come from it: say that."""
+        if self._lead or event.role == "seed":
+            return False
+        made = self._made("optimiser") if event.role == "rate" else None
+        if made is not None:
+            made.follows.append(f"{_named(event)} {self._where(event)}")
+            return True
+        if found.kind == "plain" and event.role != "forward":
+            return False
+        first = next((d for d in self._differences.values() if d.role in _NUMERIC and d.counts), None)
+        if first is None or (event.role == "batch" and found.kind == "shape"):
+            return False
+        first.follows.append(f"{_named(event)} {self._where(event)}")
+        return True
 
     def _cause(self, event: Event, partner: Event) -> tuple[str, int] | None:
         """Return the draw that one side alone made just before, from which the difference may come."""
@@ -431,10 +457,21 @@ class Following:
                     event=len(self._events),
                 )
             )  # fmt: skip
+        theirs_end = self._reference.end
+        if theirs_end is not None and theirs_end.how not in ("finished", "stopped"):
+            found.append(
+                Difference(
+                    kind="extra", role="end", step=events[-1].step if events else 0, of=len(self._reference.events),
+                    what=f"the reference {theirs_end.how}: {theirs_end.why}; what follows is compared with nothing",
+                    reference=_place(self._reference.site(theirs_end)),
+                )
+            )  # fmt: skip
         back = {theirs: mine for mine, theirs in self.pairs.items() if mine >= 0}
+        for made in found:
+            made.follows = _counted(made.follows)
         return sorted(found, key=lambda d: _when(d, back))
 
-    def write(self, out: Path, recorder: Recorder) -> None:
+    def write(self, out: Path) -> None:
         """Write the differences beside the candidate's recording."""
         recording = Recording(out, partial=True)
         found = self.finish(recording.end, recording.sites)
@@ -444,8 +481,7 @@ class Following:
             "equal": dict(self.equal),
             "pairs": [[mine, theirs] for mine, theirs in sorted(self.pairs.items())],
         }
-        write_atomic(out / "differences.json", json.dumps(document, allow_nan=False) + "\n")
-        del recorder
+        write_atomic(out / DIFFERENCES, json.dumps(document, allow_nan=False) + "\n")
 
     def _goes_on(self, rest: Sequence[Event], end: End | None) -> Difference:
         del end
@@ -512,9 +548,17 @@ def compare_recordings(reference: Recording, candidate: Recording) -> tuple[list
     return following.finish(candidate.end, candidate.sites), following
 
 
+def led_again(reference: Recording, led: Recording) -> Following:
+    """Return what was followed in a led run that could not write it itself. Its numbers were not stored."""
+    following = Following(reference)
+    for event in led.events:
+        following.meet(event, {n: None if isinstance(v, Numbers) else v for n, v in event.values.items()})
+    return following
+
+
 def read_differences(out: Path) -> dict[str, Any]:
     """Return what `Following.write` wrote."""
-    document: dict[str, Any] = json.loads((out / "differences.json").read_text())
+    document: dict[str, Any] = json.loads((out / DIFFERENCES).read_text())
     document["differences"] = [
         Difference(
             **{
@@ -756,7 +800,7 @@ def _number(value: Any) -> str:
 
 
 def _place(site: Site | None) -> Place | None:
-    return None if site is None else Place(site.file, site.line, site.function, site.text)
+    return None if site is None else Place(site.file, site.line, site.function, site.text, site.around)
 
 
 def _when(difference: Difference, back: Mapping[int, int]) -> float:
@@ -770,7 +814,6 @@ def _plain(difference: Difference) -> dict[str, Any]:
     plain = {name: getattr(difference, name) for name in difference.__struct_fields__}
     size = plain["size"]
     plain["size"] = None if size is None or not np.isfinite(size) else float(size)
-    plain["follows"] = _counted(plain["follows"])
     for side in ("reference", "candidate"):
         place = plain[side]
         plain[side] = None if place is None else {n: getattr(place, n) for n in place.__struct_fields__}

@@ -29,6 +29,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch._dynamo  # the first optimiser imports it: its tables name PyTorch's own functions, none that is put there
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -53,6 +54,9 @@ _MOST_SEEN = 20_000
 
 _LONGEST_PATH = 4
 """Lines of the script's own code, from the innermost one outwards, that tell one place of a program from another."""
+
+_AROUND = 2
+"""Lines of source kept before and after one that an event names."""
 
 _CPU = torch.default_generator
 
@@ -115,8 +119,8 @@ class Watch:
         self._follower, self._calls = follower, calls
         self._stop_after, self._stop = stop_after, stop
         self._thread = _Thread()
-        self._lock = threading.RLock()
-        self._sites: dict[tuple[CodeType, int], int] = {}
+        self.lock = threading.RLock()
+        self._sites: dict[Any, int] = {}
         self._own: dict[str, str | None] = {}
         self._seen: dict[int, _Seen] = {}
         self._changed_at: dict[int, int] = {}
@@ -145,7 +149,7 @@ class Watch:
     ) -> tuple[Event | None, Mapping[str, Any]]:
         if self._thread.quiet:
             return None, {}
-        with self.quiet(), self._lock:
+        with self.quiet(), self.lock:
             path = self.path() if path is None else path
             event = self.recorder.event(role, key, values, path, about)
             return event, self._follower.meet(event, values) if self._follower is not None else {}
@@ -206,13 +210,22 @@ class Watch:
         known = (code, line)
         number = self._sites.get(known)
         if number is None:
-            with self._lock:
+            with self.lock:
                 number = self._sites[known] = len(self._sites)
-                text = linecache.getline(code.co_filename, line).strip()
-                self.recorder.site(Site(number, name, line, code.co_qualname, text))
+                whole = linecache.getlines(code.co_filename)
+                self.recorder.site(_site(number, name, line, code.co_qualname, whole))
         return number
 
-    def _watching(self) -> bool:
+    def site_of(self, file: str, line: int) -> int:
+        """Return the number of a line that was never executed."""
+        with self.lock:
+            number = self._sites[file, line] = len(self._sites)
+            name = os.path.normpath(file).removeprefix(self.folder)
+            self.recorder.site(_site(number, name, line, "<module>", linecache.getlines(file)))
+        return number
+
+    def watching(self) -> bool:
+        """True where this thread's events are reported."""
         return not self._thread.quiet and _Current.watch is self
 
     # Arming
@@ -347,7 +360,7 @@ class Watch:
 
     def _unwatched(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call with PyTorch's own functions in their places: its compiler of scripts knows only these."""
-        if not self._watching():
+        if not self.watching():
             return original(*args, **kwargs)
         self._restore()
         try:
@@ -357,7 +370,7 @@ class Watch:
                 setattr(holder, name, replacement)
 
     def _compiled(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._watching():
+        if self.watching():
             torch.compiler.set_stance("force_eager")
             self.event("note", "note", {"note": "adapted: torch.compile compiles nothing: what it calls runs as it is"})
         return original(*args, **kwargs)
@@ -365,7 +378,7 @@ class Watch:
     # Random numbers
 
     def _draws(self, original: Callable[..., Any], name: str, in_place: bool, *args: Any, **kwargs: Any) -> Any:
-        if not self._watching():
+        if not self.watching():
             return original(*args, **kwargs)
         with self.quiet():
             value = original(*args, **kwargs)
@@ -387,7 +400,7 @@ class Watch:
     def _dropout(
         self, original: Callable[..., Any], signature: inspect.Signature, name: str, *args: Any, **kwargs: Any
     ) -> Any:
-        if not self._watching():
+        if not self.watching():
             return original(*args, **kwargs)
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
@@ -409,7 +422,7 @@ class Watch:
         return value
 
     def _seeds(self, original: Callable[..., Any], generator: str, *args: Any, **kwargs: Any) -> Any:
-        if not self._watching():
+        if not self.watching():
             return original(*args, **kwargs)
         given = self._seed(generator, next(iter((*args, *kwargs.values())), None))
         with self.quiet():
@@ -421,7 +434,7 @@ class Watch:
 
     def _numbers(self, original: Callable[..., Any], generator: str, name: str, *args: Any, **kwargs: Any) -> Any:
         """Report a draw of NumPy or `random`, of the global generators or of one of the script's own."""
-        if not self._watching() or (generator.endswith("random") and not self.path(sys._getframe(1))):
+        if not self.watching() or (generator.endswith("random") and not self.path(sys._getframe(1))):
             return original(*args, **kwargs)
         with self.quiet():
             result = original(*args, **kwargs)
@@ -442,7 +455,7 @@ class Watch:
         return type(result)(put.item()) if put.ndim == 0 else type(result)(put.tolist())
 
     def _default_rng(self, original: Callable[..., Any], seed: Any = None) -> Any:
-        if not self._watching():
+        if not self.watching():
             return original(seed)
         with self.quiet():
             made = original(seed)
@@ -456,7 +469,7 @@ class Watch:
     # Training
 
     def _backward(self, original: Callable[..., Any], name: str, loss: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self._watching():
+        if not self.watching():
             return original(loss, *args, **kwargs)
         leaves_of = [] if self._of_optimiser else _leaves_of(loss)
         if leaves_of:
@@ -486,7 +499,7 @@ class Watch:
         self._ended_step("none")
 
     def _grad(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self._watching() or _untouchable():
+        if not self.watching() or _untouchable():
             return original(*args, **kwargs)
         with self.quiet():
             result = original(*args, **kwargs)
@@ -501,7 +514,7 @@ class Watch:
     def _clip(
         self, original: Callable[..., Any], signature: inspect.Signature, name: str, *args: Any, **kwargs: Any
     ) -> Any:
-        if not self._watching():
+        if not self.watching():
             return original(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -513,7 +526,7 @@ class Watch:
             return original(*bound.args, **bound.kwargs)
 
     def _noted(self, original: Callable[..., Any], what: str, owner: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._watching():
+        if self.watching():
             self._history.append((what, self.line()))
         with self.quiet():
             return original(owner, *args, **kwargs)
@@ -522,7 +535,7 @@ class Watch:
         def __init__(optimiser: Any, *args: Any, **kwargs: Any) -> None:
             with self.quiet():
                 original(optimiser, *args, **kwargs)
-            if not self._watching():
+            if not self.watching():
                 return
             names = self._names(optimiser)
             for k, group in enumerate(optimiser.param_groups):
@@ -541,7 +554,7 @@ class Watch:
         def __init__(scheduler: Any, *args: Any, **kwargs: Any) -> None:
             with self.quiet():
                 original(scheduler, *args, **kwargs)
-            if self._watching():
+            if self.watching():
                 self._rate_site = self.line()
                 bound = signature.bind(scheduler, *args, **kwargs)
                 bound.apply_defaults()
@@ -552,13 +565,13 @@ class Watch:
         return __init__
 
     def _scheduled(self, original: Callable[..., Any], scheduler: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._watching():
+        if self.watching():
             self._rate_site = self.line()
         with self.quiet():
             return original(scheduler, *args, **kwargs)
 
     def _before_step(self, optimiser: Any, *_: Any) -> None:
-        if not self._watching():
+        if not self.watching():
             return
         tensors = [p for group in optimiser.param_groups for p in group["params"]]
         names = self._names(optimiser)
@@ -578,7 +591,7 @@ class Watch:
 
     def _after_step(self, optimiser: Any, *_: Any) -> None:
         self._stepping = False
-        if not self._watching():
+        if not self.watching():
             return
         self.recorder.step += 1
         self._ended_step(str(id(optimiser)))
@@ -686,7 +699,7 @@ class Watch:
 
     def _batches(self, original: Callable[..., Any], loader: Any) -> Any:
         iterator = original(loader)
-        return _Batches(self, iterator, self.path(sys._getframe(1))) if self._watching() else iterator
+        return _Batches(self, iterator, self.path(sys._getframe(1))) if self.watching() else iterator
 
     def next_batch(self, batches: _Batches) -> Any:
         """Return what the loader gives next, or what the other run's gave."""
@@ -696,7 +709,7 @@ class Watch:
                 return self._given_batch(batches, batch)
             batches.ended = True
         like = batches.like
-        if self._watching() and self._follower is not None and like is not None:
+        if self.watching() and self._follower is not None and like is not None:
             with self.quiet():
                 batch = self._follower.more(like)
             if batch is not None:
@@ -704,7 +717,7 @@ class Watch:
         raise StopIteration
 
     def _given_batch(self, batches: _Batches, batch: Any) -> Any:
-        if not self._watching():
+        if not self.watching():
             return batch
         values = {name: value for name, value in leaves(batch, objects=True) if isinstance(value, Tensor | np.ndarray)}
         given = self.event("batch", f"batch of {len(values)}", values, batches.path, number=batches.count)
@@ -772,8 +785,10 @@ class Watch:
     # Files and lines
 
     def _save(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._watching():
+        if self.watching():
             thing, file = (*args, *kwargs.values(), None, None)[:2]
+            if isinstance(file, str | os.PathLike):
+                sys.audit("open", os.fspath(file), "w", os.O_WRONLY)  # PyTorch writes without Python's open
             values = {n: v for n, v in leaves(thing) if isinstance(v, Tensor)}
             name = Path(file).name if isinstance(file, str | os.PathLike) else type(file).__name__
             self.event("save", f"save of {len(values)}", values, file=name)
@@ -781,7 +796,7 @@ class Watch:
             return original(*args, **kwargs)
 
     def _loads(self, original: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if not self._watching():
+        if not self.watching():
             return original(module, *args, **kwargs)
         values = {n: v for n, v in leaves((*args, *kwargs.values())[:1]) if isinstance(v, Tensor)}
         self.event("load", "load" + _shapes(values), {n.removeprefix("0."): v for n, v in values.items()})
@@ -791,7 +806,7 @@ class Watch:
             return original(module, *args, **kwargs)
 
     def _printed(self, line: str) -> None:
-        if self._lines >= _LARGEST_LINES or not self._watching():
+        if self._lines >= _LARGEST_LINES or not self.watching():
             return
         numbers = _FLOAT.findall(line)
         if not numbers:
@@ -808,7 +823,7 @@ class Watch:
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not self._watching():
+            if not self.watching():
                 return function(*args, **kwargs)
             try:
                 bound = signature.bind(*args, **kwargs)
@@ -893,7 +908,7 @@ def _heard(real: Any, watch: Watch, generator: str, names: Iterable[str], seeded
         return draw
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if watch._watching() and watch.line() is not None:
+        if watch.watching() and watch.line() is not None:
             watch._seed(generator, next(iter((*args, *kwargs.values())), None))
         with watch.quiet():
             real.__init__(self, *args, **kwargs)
@@ -911,7 +926,7 @@ def _heard_torch(real: Any, watch: Watch) -> Any:
     """Return a subclass of PyTorch's generator whose seeds are reported."""
 
     def manual_seed(self: Any, seed: Any) -> Any:
-        given = watch._seed("own torch", seed) if watch._watching() else {}
+        given = watch._seed("own torch", seed) if watch.watching() else {}
         return real.manual_seed(self, given.get("seed", seed))
 
     made = _subclass(real)
@@ -943,6 +958,13 @@ class _Batches:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.iterator, name)
+
+
+def _site(number: int, name: str, line: int, function: str, whole: Sequence[str]) -> Site:
+    span = range(max(1, line - _AROUND), min(len(whole), line + _AROUND) + 1)
+    around = [(k, whole[k - 1].rstrip("\n")[:300]) for k in span]
+    text = whole[line - 1].strip() if 0 < line <= len(whole) else ""
+    return Site(number, name, line, function, text, around)
 
 
 def _untouchable() -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parity.watch.follow import Difference, read_differences
 from parity.watch.recording import Recording
-from parity.watch.script import Script, Watched, watch_script
+from parity.watch.script import Script, Watched, fingerprint, watch_script
 
 __all__ = ["Pair", "compare_scripts"]
 
@@ -43,14 +43,16 @@ def compare_scripts(
 ) -> Pair:
     """Return what differs. `other`: how the candidate is watched, where that is not `how`.
 
-    Keeps three recordings in `out`; those that are there and whole are used again.
+    Raises ValueError where one of them does nothing that can be compared.
+    Keeps three recordings in `out`; those that are there, whole and of the same files and settings are used again.
     """
     other = other or how
     places = {name: out / name for name in ("reference", "candidate", "led")}
     for name, script, watched in (("reference", reference, how), ("candidate", candidate, other)):
-        if not _whole(places[name]):
+        if not _is_of(places[name], fingerprint(script, watched)):
             shutil.rmtree(places[name], ignore_errors=True)
-            watch_script(script, places[name], watched, tick=lambda name=name: tick(name))  # type: ignore[misc]
+            made = watch_script(script, places[name], watched, tick=lambda name=name: tick(name))  # type: ignore[misc]
+            _check_it_trains(script, made)
     shutil.rmtree(places["led"], ignore_errors=True)
     led = watch_script(
         candidate, places["led"], replace(other, store=0.0), follow=places["reference"], tick=lambda: tick("led")
@@ -62,8 +64,25 @@ def compare_scripts(
     )  # fmt: skip
 
 
-def _whole(folder: Path) -> bool:
+def _check_it_trains(script: Script, recording: Recording) -> None:
+    roles, end = {event.role for event in recording.events}, recording.end
+    if end is not None and end.how not in ("finished", "stopped") and not roles - _BEFORE:
+        site = recording.site(end)
+        raise ValueError(f"{script.name} ended before it trained anything: {end.why}" + (f" ({site})" if site else ""))
+    if not roles & _TRAINING and end is not None and end.how == "finished":
+        notes = [str(event.values["note"]) for event in recording.events if event.role == "note"]
+        unwatched = [note for note in notes if note.startswith("not watched")]
+        what = "; ".join(["no loss, no gradient, no model's pass", *unwatched])
+        raise ValueError(f"{script.name} trains nothing: {what}")
+
+
+_BEFORE = {"note", "printed", "seed"}
+_TRAINING = {"loss", "gradient", "grad", "forward"}
+
+
+def _is_of(folder: Path, wanted: str) -> bool:
+    """True for a whole recording of this very script, run in this very way."""
     try:
-        return Recording(folder).end is not None
+        return bool(Recording(folder).about.get("fingerprint") == wanted)
     except ValueError:
         return False

@@ -42,13 +42,14 @@ class RecordingError(ValueError):
 
 
 class Site(Struct, frozen=True, tag_field="is", tag="site"):
-    """A line of the script's own code. `file`: from the script's folder on."""
+    """A line of the script's own code. `file`: from the script's folder on. `around`: lines before and after it."""
 
     id: int
     file: str
     line: int
     function: str
     text: str
+    around: list[tuple[int, str]] = []
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -200,7 +201,7 @@ class Recorder:
             if size > self._left:
                 self._left, self._complete = 0, False
             else:
-                os.write(self._values, content)
+                _write(self._values, content)
                 self._write(_Stored(digest, self._offset, dtype, shape))
                 self._stored.add(digest)
                 self._offset += size
@@ -212,7 +213,14 @@ class Recorder:
             encoded = self._encode(line)
         except UnicodeEncodeError:  # half of a surrogate pair, from a file name or an argument
             encoded = self._encode(msgspec.convert(_encodable(msgspec.to_builtins(line)), _LINE))
-        os.write(self._log, encoded + b"\n")
+        _write(self._log, encoded + b"\n")
+
+
+def _write(file: int, content: Any) -> None:
+    """Write all of it: a call of the system writes 2 GiB at most."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
 
 
 def _plain(value: Any) -> float | int | str | bool | None:

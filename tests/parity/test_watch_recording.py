@@ -124,7 +124,7 @@ def test_a_broken_manifest_is_said(folder, text):
 
 
 def test_a_folder_without_a_recording_is_said(tmp_path, folder):
-    with pytest.raises(RecordingError, match="holds no recording: recording.json is not there"):
+    with pytest.raises(RecordingError, match=r"holds no recording: recording.json is not there"):
         Recording(tmp_path)
     (folder / "events.jsonl").unlink()
     with pytest.raises(RecordingError, match=r"is cut short: events.jsonl: No such file"):
@@ -166,7 +166,7 @@ def test_hostile_contents_are_said_in_one_line(folder, name):
 
 def test_a_shape_that_memory_cannot_hold_is_cut_short(folder):
     edited(folder, at(folder, "value"), shape=[2**40, 2**40])
-    with pytest.raises(RecordingError, match="is cut short: values.bin"):
+    with pytest.raises(RecordingError, match=r"is cut short: values.bin"):
         Recording(folder)
     recording = Recording(folder, partial=True)
     assert recording.tensor(Numbers(recording.events[0].values["float"].digest, "float32", (2**40, 2**40))) is None

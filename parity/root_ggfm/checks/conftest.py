@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from parity.cli.scripts import asks_for_scripts
 from parity.pytest_plugin import session_of
 from parity.root_ggfm.statistical_tests.apply import differences_by_design
 
@@ -12,6 +13,10 @@ __all__ = ["pytest_generate_tests"]
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize `difference` by entries of the ledger, and `by_design` by draws that differ on purpose."""
+    if asks_for_scripts(metafunc.config.option):
+        for name in {"difference", "by_design"} & set(metafunc.fixturenames):
+            metafunc.parametrize(name, [])
+        return
     session = session_of(metafunc.config)
     if "difference" in metafunc.fixturenames:
         chosen = {c.name for c in session.components}
