@@ -26,11 +26,15 @@ from parity.watch.hooks import STOP
 from parity.watch.recording import End, Event, Numbers, Recording, Site
 
 __all__ = [
-    "DIFFERENCES", "Difference", "Following", "Place", "aligned", "compare_recordings", "led_again", "read_differences",
+    "DIFFERENCES", "PASS_BEFORE", "Difference", "Following", "Place", "aligned", "compare_recordings", "led_again",
+    "read_differences",
 ]  # fmt: skip
 
 DIFFERENCES = "differences.json"
 """The file beside a led run's recording."""
+
+PASS_BEFORE = "led before"
+"""The folder of the pass before, where the candidate is led more than once."""
 
 _ROUNDING = 256
 """Units in the last place of the largest number: between two events lie sums of some hundred products."""
@@ -42,7 +46,7 @@ _ALIGNED = 3000
 """Events of one stream that are aligned: later ones repeat the lines of these."""
 
 _DRAWN = {"seed", "draw"}
-_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe"}
+_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe", "setting"}
 """Roles that are compared for what they say, and are no difference of the computation by themselves."""
 
 _LOOSE = {"batch", "optimiser", "scheduler", "clip", "weights", "gradient", "loss", "rate", "output", "forward"}
@@ -146,7 +150,7 @@ class Following:
         if self._other_model is not None or event.role in _BESIDE - {"call"}:
             return {}
         if event.role == "call":
-            return self._call(event)
+            return self._call(event, values)
         stream = _stream(event)
         if event.role == "batch" and self._lead and self._ended(stream, event):
             self._add_plain("configuration", event, None, "more batches than the reference's loader has")
@@ -181,25 +185,49 @@ class Following:
         queue = iter(tensors)
         return _filled(like, queue)
 
-    def _call(self, event: Event) -> Mapping[str, Any]:
-        """Compare the plain arguments of a published function with those of its next call in the reference."""
+    def _call(self, event: Event, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Compare the arguments of a published function with those of its next call in the reference.
+
+        What is inside a list or a mapping was compared where it was made.
+        """
         calls = self._calls[event.key]
         if not calls:
             return {}
         partner = calls.popleft()
-        found = _Found()
+        plain, numbers = _Found(), _Found()
         for name, mine in event.values.items():
             other = partner.values.get(name)
-            if isinstance(mine, Numbers) or isinstance(other, Numbers) or name not in partner.values:
+            if "." in name or name not in partner.values or _same(mine, other):
                 continue
-            if not _same(mine, other):
-                found.names.append(name)
-                found.put[name] = other
-                found.says.append(f"{name} {_number(mine)} for {_number(other)}")
-        if found.names:
-            what = f"arguments of {event.key}: {'; '.join(found.says)}"
-            self._add("configuration", event, partner, what, found)
-        return found.put if self._lead else {}
+            if isinstance(mine, Numbers) and isinstance(other, Numbers):
+                self._differing_argument(numbers, name, mine, other, values.get(name))
+            elif not isinstance(mine, Numbers) and not isinstance(other, Numbers):
+                plain.names.append(name)
+                plain.put[name] = other
+                plain.says.append(f"{name} {_number(mine)} for {_number(other)}")
+        for found in (plain, numbers):
+            if found.names:
+                kind = "configuration" if found is plain else _kind_of(found.kind)
+                self._add(kind, event, partner, f"arguments of {event.key}: {'; '.join(found.says)}", found)
+        return {**plain.put, **numbers.put} if self._lead else {}
+
+    def _differing_argument(self, found: _Found, name: str, mine: Numbers, other: Numbers, value: Any) -> None:
+        seen = mine.digest, other.digest
+        tensor = self._reference.tensor(other)
+        if _shape(mine) != _shape(other):
+            found.says.append(f"{name} {mine}, {other} in the reference")
+            found.kind, found.size = "shape", float("inf")
+            found.names.append(name)
+            return
+        if tensor is not None:
+            found.put[name] = tensor.reshape(mine.shape)
+        if seen in self._reported:
+            return
+        self._reported.add(seen)
+        size, kind, says = _apart(value, tensor)
+        found.names.append(name)
+        found.says.append(f"{name} {says}")
+        found.size, found.kind = max(found.size, size), _graver(found.kind, kind)
 
     # Partners
 
@@ -651,9 +679,10 @@ def _stream(event: Event) -> str:
 
 
 def _beside(reference: Recording) -> Recording | None:
-    """Return the candidate's recording of the first pass, which lies beside the reference's."""
-    folder = reference.folder.parent / "candidate"
-    return Recording(folder, partial=True) if folder.is_dir() else None
+    """Return the candidate's recording of the pass before, which lies beside the reference's."""
+    folders = [reference.folder.parent / name for name in (PASS_BEFORE, "candidate")]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    return Recording(found, partial=True) if found is not None else None
 
 
 def _blocks(events: Sequence[Event], taken: set[int], beside: set[int]) -> Iterator[list[Event]]:

@@ -30,6 +30,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch._dynamo  # the first optimiser imports it: its tables name PyTorch's own functions, none that is put there
+import xxhash
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -121,6 +122,7 @@ class Watch:
         self._thread = _Thread()
         self.lock = threading.RLock()
         self._sites: dict[Any, int] = {}
+        self._written: set[int] = set()
         self._own: dict[str, str | None] = {}
         self._seen: dict[int, _Seen] = {}
         self._changed_at: dict[int, int] = {}
@@ -211,16 +213,18 @@ class Watch:
         number = self._sites.get(known)
         if number is None:
             with self.lock:
-                number = self._sites[known] = len(self._sites)
-                whole = linecache.getlines(code.co_filename)
-                self.recorder.site(_site(number, name, line, code.co_qualname, whole))
+                number = self._sites[known] = _site_number(name, line, code.co_qualname)
+                if number not in self._written:
+                    self._written.add(number)
+                    whole = linecache.getlines(code.co_filename)
+                    self.recorder.site(_site(number, name, line, code.co_qualname, whole))
         return number
 
     def site_of(self, file: str, line: int) -> int:
         """Return the number of a line that was never executed."""
         with self.lock:
-            number = self._sites[file, line] = len(self._sites)
             name = os.path.normpath(file).removeprefix(self.folder)
+            number = self._sites[file, line] = _site_number(name, line, "<module>")
             self.recorder.site(_site(number, name, line, "<module>", linecache.getlines(file)))
         return number
 
@@ -319,9 +323,9 @@ class Watch:
 
         self._put_there(Tensor, "data", property(read, write))
         for name in _WRITES:
-            self._replace(Tensor, name, functools.partial(self._written, getattr(Tensor, name)))
+            self._replace(Tensor, name, functools.partial(self._writes, getattr(Tensor, name)))
         for name in _FOREACH_WRITES:
-            self._replace(torch, name, functools.partial(self._all_written, getattr(torch, name)))
+            self._replace(torch, name, functools.partial(self._all_write, getattr(torch, name)))
 
     def _replace(self, holder: Any, name: str, call: Callable[..., Any]) -> None:
         """Put a function there that looks like the one that it calls: it binds, it is pickled by its name."""
@@ -668,12 +672,12 @@ class Watch:
             if shared:
                 self._read.add(id(tensor))
 
-    def _written(self, original: Callable[..., Any], tensor: Any, *args: Any, **kwargs: Any) -> Any:
+    def _writes(self, original: Callable[..., Any], tensor: Any, *args: Any, **kwargs: Any) -> Any:
         if type(tensor) is nn.Parameter:
             self._noted_write(tensor)
         return original(tensor, *args, **kwargs)
 
-    def _all_written(self, original: Callable[..., Any], tensors: Any, *args: Any, **kwargs: Any) -> Any:
+    def _all_write(self, original: Callable[..., Any], tensors: Any, *args: Any, **kwargs: Any) -> Any:
         for tensor in tensors if isinstance(tensors, list | tuple) and not self._stepping else ():
             if type(tensor) is nn.Parameter:
                 self._noted_write(tensor)
@@ -819,7 +823,7 @@ class Watch:
 
     def called(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `function`, whose calls are reported under `name`: its arguments, then what it returns."""
-        signature, short = inspect.signature(function), name.rpartition(".")[2]
+        signature, short = inspect.signature(function), name.removesuffix(".__init__").rpartition(".")[2]
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -834,7 +838,8 @@ class Watch:
             given = self.event("call", short, dict(leaves(arguments)))
             of = self.recorder.count - 1
             if given:
-                bound.arguments.update({n: v for n, v in given.items() if n in bound.arguments})
+                held = bound.arguments
+                held.update({n: _keeping_graph(held[n], v) for n, v in given.items() if n in held})
                 args, kwargs = bound.args, bound.kwargs
             result = function(*args, **kwargs)
             self.event("return", short, dict(leaves(result)), of=of)
@@ -960,6 +965,11 @@ class _Batches:
         return getattr(self.iterator, name)
 
 
+def _site_number(name: str, line: int, function: str) -> int:
+    """Return the same in every run of a script: what one run says of its lines is looked up in the next."""
+    return xxhash.xxh64_intdigest(f"{name}:{line}:{function}".encode(errors="replace")) >> 16
+
+
 def _site(number: int, name: str, line: int, function: str, whole: Sequence[str]) -> Site:
     span = range(max(1, line - _AROUND), min(len(whole), line + _AROUND) + 1)
     around = [(k, whole[k - 1].rstrip("\n")[:300]) for k in span]
@@ -1029,6 +1039,8 @@ def _shifted(value: Tensor, target: Any) -> Tensor:
 
 
 def _keeping_graph(old: Any, new: Any) -> Any:
+    if isinstance(old, np.ndarray) and isinstance(new, Tensor):
+        return new.numpy().astype(old.dtype).reshape(old.shape)
     if not isinstance(old, Tensor) or not isinstance(new, Tensor) or old.shape != new.shape:
         return new
     if old.is_floating_point() and old.requires_grad:

@@ -29,6 +29,7 @@ from parity.version import __version__
 
 __all__ = [
     "FORMAT", "End", "Event", "Numbers", "Recorder", "Recording", "RecordingError", "Site", "digest_of", "leaves",
+    "new_folder",
 ]  # fmt: skip
 
 FORMAT = "parity-watch/1"
@@ -145,27 +146,41 @@ def leaves(value: Any, name: str = "", *, objects: bool = False, deep: int = 12)
             yield from leaves(item, f"{name}.{key}" if name else str(key), objects=objects, deep=deep - 1)
 
 
+def new_folder(folder: Path) -> None:
+    """Make the folder of a recording. Raises RecordingError for one that holds a recording, and for a file."""
+    if (folder / _MANIFEST).exists():
+        raise RecordingError(f"--out {folder} holds a recording already; name a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise RecordingError(f"--out {folder} is a file; name a folder") from None
+
+
 class Recorder:
     """Write a recording into a new folder.
 
     `digests`: False writes only dtypes and shapes. `store`: GiB of values that are stored besides; once they are
-    reached, further ones have digests only.
+    reached, further ones have digests only. `known`: digests of values that another recording holds: they are not
+    stored again.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], *, digests: bool = True, store: float = 0.0) -> None:
-        if (folder / _MANIFEST).exists():
-            raise RecordingError(f"--out {folder} holds a recording already; name a new folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise RecordingError(f"--out {folder} is a file; name a folder") from None
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, Any],
+        *,
+        digests: bool = True,
+        store: float = 0.0,
+        known: Iterable[str] = (),
+    ) -> None:
+        new_folder(folder)
         manifest = {"format": FORMAT, "parity": __version__, "about": dict(about)}
         write_atomic(folder / _MANIFEST, json.dumps(manifest, indent=1, default=str) + "\n")
         self._log = os.open(folder / _EVENTS, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._values = os.open(folder / _VALUES, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._encode = msgspec.json.Encoder().encode
         self.digests, self._left = digests, int(store * GIB)
-        self._offset, self._stored = 0, set[str]()
+        self._offset, self._stored = 0, set(known)
         self._complete = True
         self.count = 0
         self.step = 0
@@ -274,6 +289,11 @@ class Recording:
         if isinstance(event, Event):
             return self.sites.get(event.path[0]) if event.path else None
         return None if event is None or event.site is None else self.sites.get(event.site)
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of the values that are stored."""
+        return frozenset(self._stored)
 
     def tensor(self, numbers: Value) -> Tensor | None:
         """Return the stored numbers; None where they were not stored."""

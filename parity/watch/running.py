@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import importlib.machinery
 import json
+import multiprocessing
 import os
 import resource
 import runpy
@@ -40,13 +41,28 @@ _MOST_FILES = 500
 
 def serve(spec: str, memory: int) -> None:
     """Run the script that the file `spec` describes, in a process made for it."""
-    parent = os.getppid()
+    asking = multiprocessing.parent_process()
 
     def parent_gone() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        if asking is not None:
+            asking.join()
 
-    keep(partial(_script, json.loads(Path(spec).read_text()), memory), parent_gone, lambda: None)
+    given = json.loads(Path(spec).read_text())
+    os.environ.clear()
+    os.environ.update(given["environment"])
+    _redirect(given["output"])
+    keep(partial(_script, given, memory), parent_gone, lambda: None)
+
+
+def _redirect(output: str | None) -> None:
+    """Let the script read nothing, and print into `output` where there is one."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if output is not None:
+        opened = os.open(output, os.O_WRONLY)
+        os.dup2(opened, 1)
+        os.dup2(opened, 2)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(k, "w", buffering=1, closefd=False) for k in (1, 2))
 
 
 def _script(spec: Mapping[str, Any], memory: int) -> None:
@@ -61,8 +77,10 @@ def _script(spec: Mapping[str, Any], memory: int) -> None:
         "torch": torch.__version__,
         "threads": how["threads"],
     }
-    recorder = Recorder(Path(spec["out"]), about, digests=how["digests"], store=how["store"])
-    follower = None if spec["follow"] is None else Following(Recording(Path(spec["follow"]), partial=True))
+    reference = None if spec["follow"] is None else Recording(Path(spec["follow"]), partial=True)
+    known = () if reference is None else reference.digests
+    recorder = Recorder(Path(spec["out"]), about, digests=how["digests"], store=how["store"], known=known)
+    follower = None if reference is None else Following(reference)
     ending = _Ending(recorder, follower, Path(spec["out"]), how)
     watch = Watch(
         recorder, folder, follower=follower, calls=how["calls"], stop_after=how["stop_after"], stop=ending.stopped

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -29,7 +30,8 @@ from parity.process.child import end
 from parity.version import __version__
 from parity.watch.copying import SKIPPED, copy_folder
 from parity.watch.follow import DIFFERENCES, led_again
-from parity.watch.recording import Recording
+from parity.watch.recording import Recording, new_folder
+from parity.watch.running import serve
 
 __all__ = ["PREFIX", "Script", "Watched", "fingerprint", "watch_script"]
 
@@ -41,7 +43,11 @@ _GRACE = 30.0
 
 _READ = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini")
 
-_START = "import sys; sys.path.append({root!r}); from parity.watch.running import serve; serve({spec!r}, {memory}); "
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
+
+_CONTEXT: Any = multiprocessing.get_context("forkserver")
+"""A server that has imported PyTorch forks the processes of scripts: each starts at once."""
+_CONTEXT.set_forkserver_preload(["parity.watch.preload"])
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ def watch_script(
     `follow`: a recording that it is compared with and led along; the differences are then in `out` as well.
     Raises ValueError if it cannot be started.
     """
+    new_folder(out)
     scratch = Path(tempfile.mkdtemp(prefix="parity-script-"))
     try:
         folder = script.folder
@@ -140,6 +147,8 @@ def watch_script(
             "folder": str(folder),
             "work": str(folder / script.work.relative_to(script.folder)),
             "name": script.name,
+            "environment": {"PYTHONHASHSEED": "0", **os.environ, **_ENVIRONMENT},
+            "output": None if how.show else str(scratch / "output"),
             "fingerprint": fingerprint(script, how),
             "out": str(out.resolve()),
             "follow": None if follow is None else str(follow.resolve()),
@@ -172,37 +181,32 @@ def _close(out: Path, why: str) -> None:
 
 def _run(spec: Path, how: Watched, scratch: Path, tick: Callable[[], object]) -> str:
     """Run the process to its end; return why it ended, empty if it ended by itself."""
-    code = _START.format(root=str(Path(__file__).parents[2]), spec=str(spec), memory=how.memory)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
-    environment = {"PYTHONHASHSEED": "0", **environment, "OMP_NUM_THREADS": str(how.threads)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=scratch,
-        stdin=subprocess.DEVNULL,
-        stdout=None if how.show else subprocess.PIPE,
-        stderr=None if how.show else subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
+    output = scratch / "output"
+    os.mkfifo(output)
+    stream = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(stream, True)
+    opened = os.open(output, os.O_WRONLY)  # until the process ends: a reader of a pipe that nobody writes to ends
+    process = _CONTEXT.Process(target=serve, args=(str(spec), how.memory))
     tail = bytearray()
-    reader = threading.Thread(target=_drain, args=(process.stdout, tail), daemon=True)
-    if process.stdout is not None:
-        reader.start()
+    reader = threading.Thread(target=_drain, args=(stream, tail), daemon=True)
+    reader.start()
     deadline = time.monotonic() + how.seconds + _GRACE
     try:
-        while process.poll() is None:
+        _start(process)
+        while process.is_alive():
             if time.monotonic() > deadline:
                 end(process)
                 return f"it did not end within {how.seconds:g} s"
             tick()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.1)
+            process.join(0.1)
     except BaseException:
-        end(process)
+        if process.pid is not None:
+            end(process)
         raise
-    if process.stdout is not None:
-        reader.join(2.0)
-    status = process.returncode
+    finally:
+        os.close(opened)
+    reader.join(2.0)
+    status = process.exitcode or 0
     printed = bytes(tail).decode(errors="replace").strip().splitlines()[-1:]
     last = f"; it printed last: {_plain(printed[0])}" if printed else ""
     if status < 0:
@@ -210,12 +214,22 @@ def _run(spec: Path, how: Watched, scratch: Path, tick: Callable[[], object]) ->
     return f"it ended with exit code {status}{last}"
 
 
+def _start(process: Any) -> None:
+    """Start a process that does not import the main module of this one: a user's own may start a comparison."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _plain(line: str) -> str:
     return "".join(c if c.isprintable() else " " for c in line)[:300]
 
 
-def _drain(stream: Any, tail: bytearray) -> None:
-    with stream:
-        while chunk := os.read(stream.fileno(), _TAIL):
+def _drain(stream: int, tail: bytearray) -> None:
+    with os.fdopen(stream, "rb", buffering=0) as opened:
+        while chunk := opened.read(_TAIL):
             tail += chunk
             del tail[:-_TAIL]

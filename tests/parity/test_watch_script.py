@@ -2,17 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from parity.watch.pair import compare_scripts
 from parity.watch.recording import Recording
 from parity.watch.script import Script, Watched, watch_script
-from tests.parity.watching import Forked, written
+from tests.parity.watching import written
 
 TRAIN = """
 import torch
@@ -27,13 +25,6 @@ def step(k=0):
     optimiser.step()
     print(f"step {k}: {loss.item():.4f}")
 """
-
-
-@pytest.fixture(autouse=True)
-def forked(monkeypatch, request):
-    """Scripts run in forks of this process: PyTorch is imported once."""
-    if "whole" not in request.node.name:
-        monkeypatch.setattr("parity.watch.script.subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": Forked}))
 
 
 def watched(tmp_path, text, *arguments, follow=None, others=(), name="script", **how):

@@ -2,15 +2,10 @@
 
 import contextlib
 import io
-import os
 import random
 import runpy
-import signal
-import subprocess
 import sys
 import textwrap
-import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -83,47 +78,3 @@ def differences(folder: Path, reference: str, candidate: str):
         recorded(written(folder, name, text), out / name)
     recorded(folder / "candidate" / "main.py", out / "led", follow=out / "reference")
     return read_differences(out / "led")["differences"]
-
-
-class Forked:
-    """What `subprocess.Popen([python, "-c", code])` is, without another start of the interpreter."""
-
-    def __init__(self, args, cwd, env, **_):
-        sys.stdout.flush(), sys.stderr.flush()
-        reading, writing = os.pipe()
-        self.returncode = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                os.chdir(cwd), os.environ.clear(), os.environ.update(env)
-                os.dup2(writing, 1), os.dup2(writing, 2), os.close(writing), os.close(reading)
-                sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
-                warnings.resetwarnings()
-                exec(args[2], {})
-            finally:
-                os._exit(99)
-        os.close(writing)
-        self.stdout = os.fdopen(reading, "rb")
-
-    def poll(self):
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self, timeout=None):
-        deadline = time.monotonic() + (600 if timeout is None else timeout)
-        while self.poll() is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("forked", timeout)
-            time.sleep(0.005)
-        return self.returncode
-
-    def terminate(self):
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGTERM)
-
-    def kill(self):
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
