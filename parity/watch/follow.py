@@ -46,7 +46,7 @@ _ALIGNED = 3000
 """Events of one stream that are aligned: later ones repeat the lines of these."""
 
 _DRAWN = {"seed", "draw"}
-_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe", "setting"}
+_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe", "setting", "zero"}
 """Roles that are compared for what they say, and are no difference of the computation by themselves."""
 
 _LOOSE = {"batch", "optimiser", "scheduler", "clip", "weights", "gradient", "loss", "rate", "output", "forward"}
@@ -137,6 +137,7 @@ class Following:
         self._events: list[Event] = []
         self._sites: dict[int, Site] = {}
         self._other_model: Difference | None = None
+        self._zero_of: dict[int, Event] = {}
         self._latest: dict[str, int] = defaultdict(lambda: -1)
         self._reported: set[tuple[str, str]] = set()
         self.compared: Counter[str] = Counter()
@@ -374,10 +375,22 @@ class Following:
         if event.role in ("rate",) and (made := self._made("scheduler")) is not None:
             made.follows.append(f"{says}, step {event.step}")
             return
+        if event.role == "gradient" and (zeroed := self._zeroed(event, partner)) is not None:
+            kept = self._add("mathematics", event, partner, zeroed[0], found)
+            kept.candidate = self._place(zeroed[1]) or kept.candidate
+            self._zero_of[kept.event or 0] = zeroed[1]
+            return
         kind = _CLASS.get((event.role, found.kind)) or _CLASS.get((event.role, "")) or _kind_of(found.kind)
         kept = self._add(kind, event, partner, says, found)
         if event.role in ("forward", "output", "loss", "batch") and kept.counts:
             self._this_step.append(kept)
+
+    def _zeroed(self, event: Event, partner: Event) -> tuple[str, Event] | None:
+        """Return what is said of gradients of other batches than the reference's, and where they were set to zero."""
+        (mine, last), (theirs, _) = _accumulated(self._events, event), _accumulated(self._reference.events, partner)
+        if mine == theirs or last is None:
+            return None
+        return f"gradients of {mine} batches, of {theirs} in the reference: set to zero in between", last
 
     def _follows_unled(self, event: Event, found: _Found) -> bool:
         """Without neutralising, what differs after the first difference in numbers may come from it: say that."""
@@ -462,7 +475,7 @@ class Following:
         whole = end is not None and end.how == "finished"
         for kept in self._differences.values():
             if kept.event is not None:
-                kept.candidate = self._place(self._by_index(kept.event))
+                kept.candidate = self._place(self._zero_of.get(kept.event) or self._by_index(kept.event))
         found = list(self._differences.values())
         if self._other_model is not None:
             events, whole = events[: self._other_model.of], False
@@ -726,6 +739,16 @@ def _same(mine: Any, other: Any) -> bool:
 
 def _equal(event: Event, partner: Event) -> bool:
     return bool(_content(event) == _content(partner))
+
+
+def _accumulated(events: Sequence[Event], gradient: Event) -> tuple[int, Event | None]:
+    """Return the number of losses since gradients were last set to zero, and the event that did so."""
+    losses = 0
+    for k in range(min(gradient.index, len(events)) - 1, -1, -1):
+        if events[k].role == "zero":
+            return losses, events[k]
+        losses += events[k].role == "loss"
+    return losses, None
 
 
 def _apart(mine: Any, theirs: Tensor | None) -> tuple[float, str, str]:

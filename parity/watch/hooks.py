@@ -532,6 +532,7 @@ class Watch:
     def _noted(self, original: Callable[..., Any], what: str, owner: Any, *args: Any, **kwargs: Any) -> Any:
         if self.watching():
             self._history.append((what, self.line()))
+            self.event("zero", what, {})
         with self.quiet():
             return original(owner, *args, **kwargs)
 
