@@ -23,9 +23,15 @@ from torch import Tensor
 from parity.atomic_write import write_atomic
 from parity.policy import EPS32
 from parity.watch.hooks import STOP
-from parity.watch.recording import End, Event, Numbers, Recorder, Recording, Site
+from parity.watch.recording import End, Event, Numbers, Recording, Site
 
-__all__ = ["PASS_BEFORE", "Difference", "Following", "Place", "aligned", "compare_recordings", "read_differences"]
+__all__ = [
+    "DIFFERENCES", "PASS_BEFORE", "Difference", "Following", "Place", "aligned", "compare_recordings", "led_again",
+    "read_differences",
+]  # fmt: skip
+
+DIFFERENCES = "differences.json"
+"""The file beside a led run's recording."""
 
 PASS_BEFORE = "led before"
 """The folder of the pass before, where the candidate is led more than once."""
@@ -506,7 +512,7 @@ class Following:
             made.follows = _counted(made.follows)
         return sorted(found, key=lambda d: _when(d, back))
 
-    def write(self, out: Path, recorder: Recorder) -> None:
+    def write(self, out: Path) -> None:
         """Write the differences beside the candidate's recording."""
         recording = Recording(out, partial=True)
         found = self.finish(recording.end, recording.sites)
@@ -516,8 +522,7 @@ class Following:
             "equal": dict(self.equal),
             "pairs": [[mine, theirs] for mine, theirs in sorted(self.pairs.items())],
         }
-        write_atomic(out / "differences.json", json.dumps(document, allow_nan=False) + "\n")
-        del recorder
+        write_atomic(out / DIFFERENCES, json.dumps(document, allow_nan=False) + "\n")
 
     def _goes_on(self, rest: Sequence[Event], end: End | None) -> Difference:
         del end
@@ -606,9 +611,17 @@ def compare_recordings(reference: Recording, candidate: Recording) -> tuple[list
     return following.finish(candidate.end, candidate.sites), following
 
 
+def led_again(reference: Recording, led: Recording) -> Following:
+    """Return what was followed in a led run that could not write it itself. Its numbers were not stored."""
+    following = Following(reference)
+    for event in led.events:
+        following.meet(event, {n: None if isinstance(v, Numbers) else v for n, v in event.values.items()})
+    return following
+
+
 def read_differences(out: Path) -> dict[str, Any]:
     """Return what `Following.write` wrote."""
-    document: dict[str, Any] = json.loads((out / "differences.json").read_text())
+    document: dict[str, Any] = json.loads((out / DIFFERENCES).read_text())
     document["differences"] = [
         Difference(
             **{
