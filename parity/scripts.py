@@ -263,10 +263,8 @@ def _script(text: str, option: str, extra: str, study: Study) -> Script:
         made = study.scripts
         found = _named(made.script)(text) if made is not None and made.script else ""
         if not found:
-            raise ValueError(
-                f"{option}: beside a script only scripts can stand; got {text!r}, allowed are {PREFIX}PATH ARGS and sides"
-                " that have a script"
-            )
+            allowed = f"allowed are {PREFIX}PATH ARGS and sides that have a script"
+            raise ValueError(f"{option}: beside a script only scripts can stand; got {text!r}, {allowed}")
         return Script.parse(found, option, extra)
     return Script.parse(text, option, extra)
 

@@ -176,11 +176,12 @@ class _Evidence:
         what = "; ".join(seen.what)
         if seen.found:
             worst = max(seen.found, key=lambda f: f[0].severity)[0]
-            texts = list(dict.fromkeys(text for verdict, text in seen.found if verdict is worst))
-            more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
+            graver = sorted(seen.found, key=lambda f: -f[0].severity)
+            texts = list(dict.fromkeys(text for _, text in graver))
+            more = f"; and {len(texts) - 4} more" if len(texts) > 4 else ""
             compared = f" ({what})" if what else ""
             if worst is not Verdict.ROUNDING or seen.compared > seen.inherited:
-                return worst, "; ".join(texts[:3]) + more + compared
+                return worst, "; ".join(texts[:4]) + more + compared
         if seen.equal and self._whole(name):
             rest = f"; {seen.inherited} differ only as a consequence of what differs before" if seen.inherited else ""
             return Verdict.IDENTICAL, f"equal to the bit: {what}{rest}"
@@ -427,7 +428,9 @@ class _Evidence:
         candidate = difference.of is None
         index = difference.event if candidate else difference.of
         kinds = self._kinds[candidate]
-        if index is not None and index < len(kinds):
+        if difference.what.startswith("gradients of "):
+            yield "optimiser"
+        elif index is not None and index < len(kinds):
             yield component_of(kinds[index])
 
 

@@ -390,7 +390,8 @@ class Following:
         (mine, last), (theirs, _) = _accumulated(self._events, event), _accumulated(self._reference.events, partner)
         if mine == theirs or last is None:
             return None
-        return f"gradients of {mine} batches, of {theirs} in the reference: set to zero in between", last
+        batches = "batch" if mine == 1 else "batches"
+        return f"gradients of {mine} {batches}, of {theirs} in the reference: set to zero in between", last
 
     def _follows_unled(self, event: Event, found: _Found) -> bool:
         """Without neutralising, what differs after the first difference in numbers may come from it: say that."""
@@ -571,7 +572,7 @@ class Following:
         events = self._reference.events if kind == "missing" else self._events
         if not {e.role for e in block} <= _DRAWN:
             return False
-        after = (e for e in events[block[-1].index + 1 :] if e.role not in _BESIDE | _DRAWN)
+        after = (e for e in events[block[-1].index + 1 :] if e.role not in _BESIDE | _DRAWN | {"weights"})
         then = next(after, None)
         return then is not None and then.role == "forward" and not then.about.get("grad", True)
 
