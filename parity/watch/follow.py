@@ -368,16 +368,16 @@ class Following:
         if cause is not None:
             self._because[cause].append(f"{_named(event)} {self._where(event)}")
             return
+        if event.role == "gradient" and (zeroed := self._zeroed(event, partner)) is not None:
+            kept = self._add("mathematics", event, partner, zeroed[0], found)
+            kept.candidate = self._place(zeroed[1]) or kept.candidate
+            self._zero_of[kept.event or 0] = zeroed[1]
+            return
         if event.role == "gradient" and self._this_step:
             self._this_step[-1].follows.append(f"gradients, step {event.step}")
             return
         if event.role in ("rate",) and (made := self._made("scheduler")) is not None:
             made.follows.append(f"{says}, step {event.step}")
-            return
-        if event.role == "gradient" and (zeroed := self._zeroed(event, partner)) is not None:
-            kept = self._add("mathematics", event, partner, zeroed[0], found)
-            kept.candidate = self._place(zeroed[1]) or kept.candidate
-            self._zero_of[kept.event or 0] = zeroed[1]
             return
         kind = _CLASS.get((event.role, found.kind)) or _CLASS.get((event.role, "")) or _kind_of(found.kind)
         kept = self._add(kind, event, partner, says, found)
