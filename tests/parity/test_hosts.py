@@ -407,3 +407,15 @@ def test_the_limits_of_a_session_are_those_of_its_checkouts(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "did not answer within 1.5 s" in out
     assert "A component that ended its process is not run once more to be traced" in out
+
+
+def test_a_difference_between_two_checkouts_is_located_in_the_lines_of_the_candidate(tmp_path):
+    component = REGISTRY["q_sample"]
+    reference = Host(f"root:{root_checkout(tmp_path / 'a')}")
+    candidate = Host(f"ggfm:{ggfm_checkout(tmp_path / 'b', planted=' + 1e-3')}")
+    with closing(reference), closing(candidate):
+        sides = HostedSide(reference), HostedSide(candidate)
+        found = explain(component, component.examples[0], *sides, CTX, seconds=5.0)
+    assert found["look_at"]["file"] == "brownian_bridge.py"
+    assert found["look_at"]["line"] == 15
+    assert found["operations"]["candidate"]["operation"] == "add"
