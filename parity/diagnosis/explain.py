@@ -114,7 +114,7 @@ def _in_host(
     made, lost = _attempt(
         "neither draws nor operations could be traced",
         candidate.explain, f"{__name__}:explain", component.name, params, reference, ctx,
-        is_reference=False, seconds=seconds,
+        seconds=seconds,
     )  # fmt: skip
     return dict(made) if made is not None else only(f"{said}. {lost}.")
 

@@ -147,16 +147,16 @@ class HostedSide:
         other: Side,
         ctx: Context,
         *,
-        is_reference: bool,
         seconds: float,
     ) -> dict[str, Any]:
         """Call `explainer`, the dotted name of `parity.diagnosis.explain.explain`, where the code is.
 
-        `other` is a side of this repository, or one that is hosted as well. Raises SideDied and SideTimedOut.
+        `other`, the reference, is a side of this repository, or one that is hosted as well. Raises SideDied and
+        SideTimedOut.
         """
         # It runs the code many times over, each time within its own limit, and slower for being traced.
         limit = self.host.limits.seconds + _PATIENCE * seconds
-        given = (explainer, component, dict(params), other, ctx, is_reference, seconds)
+        given = (explainer, component, dict(params), other, ctx, seconds)
         reply = self.host.request("explain", *given, seconds=limit)
         if "died" in reply:
             raise SideDied(f"{self.name} {reply['died']}")
@@ -399,11 +399,9 @@ def _explain(
     params: dict[str, Any],
     other: Any,
     ctx: Context,
-    is_reference: bool,
     seconds: float,
 ) -> dict[str, Any]:
-    sides = (side, other) if is_reference else (other, side)
-    found = _named(explainer)(installed().component(component), params, *sides, ctx, seconds=seconds)
+    found = _named(explainer)(installed().component(component), params, other, side, ctx, seconds=seconds)
     return {"explanation": json.dumps(found)}
 
 
