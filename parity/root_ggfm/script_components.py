@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from parity.policy import EPS32
 from parity.results import plain_result
@@ -41,6 +42,9 @@ _RETURNS: Mapping[str, tuple[str, ...]] = {
 }
 """Published functions whose results are the component."""
 
+_OTHER_NAMES: Mapping[str, str] = {"predict_x0_from_objective": "_predict_x0"}
+"""Names in `reference_root` of published functions that its own methods do not call."""
+
 _ARGUMENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "offline_data": ("GP", ("x_train", "y_train")),
     "gp": ("GP", ("lengthscale", "variance", "noise", "mean_prior")),
@@ -53,7 +57,7 @@ _ARGUMENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _OBSERVED: Mapping[str, tuple[str, ...]] = {
     "schedule": ("m_t", "m_tminus", "variance_t", "variance_tminus", "variance_t_tminus", "posterior_variance_t"),
     "encoding": ("task.to_logits() returns", "task.x"),
-    "evaluation": ("task.predict()", "task.predict() returns", "quantile", "quantile returns"),
+    "evaluation": ("task.predict()", "task.predict() returns"),
     "defaults": ("defaults of sample", "defaults of sampling_data_from_GP"),
 }
 """Observed values by their keys."""
@@ -161,6 +165,8 @@ class _Evidence:
             seen.add(self._events(name))
         if name == "encoding":
             seen.add(self._mapped())
+        if name == "evaluation":
+            seen.add(self._percentiles())
         for other in (name, *_ALSO.get(name, ())):
             for difference in self._by_component[other]:
                 seen.found.append((_VERDICTS[difference.kind], _said(difference)))
@@ -170,11 +176,12 @@ class _Evidence:
         what = "; ".join(seen.what)
         if seen.found:
             worst = max(seen.found, key=lambda f: f[0].severity)[0]
-            texts = list(dict.fromkeys(text for verdict, text in seen.found if verdict is worst))
-            more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
+            graver = sorted(seen.found, key=lambda f: -f[0].severity)
+            texts = list(dict.fromkeys(text for _, text in graver))
+            more = f"; and {len(texts) - 4} more" if len(texts) > 4 else ""
             compared = f" ({what})" if what else ""
             if worst is not Verdict.ROUNDING or seen.compared > seen.inherited:
-                return worst, "; ".join(texts[:3]) + more + compared
+                return worst, "; ".join(texts[:4]) + more + compared
         if seen.equal and self._whole(name):
             rest = f"; {seen.inherited} differ only as a consequence of what differs before" if seen.inherited else ""
             return Verdict.IDENTICAL, f"equal to the bit: {what}{rest}"
@@ -220,8 +227,9 @@ class _Evidence:
 
     def _both(self, role: str, key: str) -> tuple[list[Event], list[Event]]:
         """Return the events of both sides, the candidate's first; of the reference's only up to where it goes on."""
-        mine = [e for e in self._led.events if e.role == role and e.key == key]
-        theirs = [e for e in self._reference.events[: self._cut] if e.role == role and e.key == key]
+        keys = (key, _OTHER_NAMES.get(key, key))
+        mine = [e for e in self._led.events if e.role == role and e.key in keys]
+        theirs = [e for e in self._reference.events[: self._cut] if e.role == role and e.key in keys]
         return mine, theirs
 
     def _returned(self, function: str) -> _Seen:
@@ -305,6 +313,37 @@ class _Evidence:
             seen.found.append((Verdict.DIVERGENT, f"equal timesteps; the state dict has {names}"))
         return seen
 
+    def _percentiles(self) -> _Seen:
+        """Compare what quantiles are taken of, and all of them: of one sample they may be taken one by one."""
+        seen = _Seen()
+        for (mine, a), (theirs, b) in zip(*self._samples(), strict=False):
+            self._values(seen, mine, theirs, "what quantiles are taken of", inherits=not self._samples_equal)
+            seen.compared += 1
+            if a == b:
+                seen.equal += 1
+            elif _all_same(mine, theirs):
+                places = f"(reference {self._reference.site(theirs)}, candidate {self._led.site(mine)})"
+                seen.found.append((Verdict.DIVERGENT, f"quantiles {a} for {b} {places}"))
+            else:
+                seen.inherited += 1
+        if seen.compared:
+            seen.what.append("quantiles and what they are taken of")
+        return seen
+
+    def _samples(self) -> list[list[tuple[Event, list[float]]]]:
+        sides: list[list[tuple[Event, list[float]]]] = []
+        for recording, end in ((self._led, len(self._led.events)), (self._reference, self._cut)):
+            found: list[tuple[Event, list[float]]] = []
+            for event in (e for e in recording.events[:end] if e.role == "observe"):
+                if event.key == "quantile" and not (found and _all_same(found[-1][0], event)):
+                    found.append((event, []))
+                elif event.key == "quantile returns" and found:
+                    for value in event.values.values():
+                        tensor = self._tensor(value) if isinstance(value, Numbers) else torch.tensor(value)
+                        found[-1][1].extend([] if tensor is None else tensor.reshape(-1).tolist())
+            sides.append(found)
+        return sides
+
     def _mapped(self) -> _Seen:
         """Say whether one side alone maps its task to logits before it reads the designs."""
         seen = _Seen()
@@ -328,7 +367,7 @@ class _Evidence:
         seen.compared += 1
         a = {n: v for n, v in mine.values.items() if not names or n in names}
         b = {n: v for n, v in theirs.values.items() if not names or n in names}
-        if len(a) == len(b) and all(_same(x, y) for x, y in zip(a.values(), b.values(), strict=True)):
+        if len(a) == len(b) and all(self._equal(x, y) for x, y in zip(a.values(), b.values(), strict=True)):
             seen.equal += 1
             return
         limit = None if self._other is None else self._other.event
@@ -341,19 +380,33 @@ class _Evidence:
             seen.found.append((Verdict.DIVERGENT, f"{what}: {len(a)} values for {len(b)}{lines}"))
             return
         size, which = max(
-            ((self._gap(x, y), n) for n, x, y in zip(a, a.values(), b.values(), strict=True) if not _same(x, y)),
+            ((self._gap(x, y), n) for n, x, y in zip(a, a.values(), b.values(), strict=True) if not self._equal(x, y)),
         )
         verdict = Verdict.ROUNDING if size <= _ROUNDING * EPS32 else Verdict.DIVERGENT
         gap = f"differs by {size:.2g} of its largest number" if np.isfinite(size) else "differs"
         seen.found.append((verdict, f"{what}: {which} {gap}{lines}"))
 
+    def _equal(self, mine: Value, theirs: Value) -> bool:
+        """True for equal values; a number is equal to the tensor of one entry that holds it."""
+        if _same(mine, theirs):
+            return True
+        numbers, plain = (mine, theirs) if isinstance(mine, Numbers) else (theirs, mine)
+        if not isinstance(numbers, Numbers) or not isinstance(plain, int | float):
+            return False
+        tensor = self._tensor(numbers)
+        return (
+            tensor is not None and tensor.numel() == 1 and bool(tensor.reshape(()) == torch.as_tensor(plain).to(tensor))
+        )
+
+    def _tensor(self, numbers: Numbers) -> torch.Tensor | None:
+        found = self._led.tensor(numbers)
+        return self._reference.tensor(numbers) if found is None else found
+
     def _gap(self, mine: Value, theirs: Value) -> float:
         if not isinstance(mine, Numbers) or not isinstance(theirs, Numbers):
             plain = all(isinstance(v, int | float) for v in (mine, theirs))
             return abs(float(mine) - float(theirs)) / (abs(float(theirs)) or 1.0) if plain else float("inf")  # type: ignore[arg-type]
-        a = self._led.tensor(mine)
-        a = self._reference.tensor(mine) if a is None else a
-        b = self._reference.tensor(theirs)
+        a, b = self._tensor(mine), self._tensor(theirs)
         if a is None or b is None or a.numel() != b.numel():
             return float("inf")
         a, b = a.double().reshape(-1), b.double().reshape(-1)
@@ -375,7 +428,9 @@ class _Evidence:
         candidate = difference.of is None
         index = difference.event if candidate else difference.of
         kinds = self._kinds[candidate]
-        if index is not None and index < len(kinds):
+        if difference.what.startswith("gradients of "):
+            yield "optimiser"
+        elif index is not None and index < len(kinds):
             yield component_of(kinds[index])
 
 
@@ -418,14 +473,33 @@ def _kinds(recording: Recording) -> Iterator[str]:
             inside.append(event)
     trains = {e.index: bool(e.about.get("grad", True)) for e in events if e.role == "forward"}
     trains |= {e.index: trains.get(int(e.about.get("of", -1)), True) for e in events if e.role == "output"}
+    idle = _idle(events)
     for event, calls, then in zip(events, around, list(_ahead(events)), strict=True):
+        if event.index in idle:
+            yield f"{event.role} of the test"
+            continue
         trained = trained or event.role == "loss"
         shown = then if event.role in ("batch", "draw", "seed") and then is not None else event
         where = trains.get(shown.index, True)
         yield _kind(event, calls, then, trained=trained, grad=where)
 
 
-_BESIDE = ("draw", "seed", "note", "printed", "call", "return", "save", "load", "setting", "observe")
+_BESIDE = ("draw", "seed", "note", "printed", "call", "return", "save", "load", "setting", "observe", "zero")
+
+
+def _idle(events: Sequence[Event]) -> set[int]:
+    """Return the optimisers and schedulers that are made and never step."""
+    idle: set[int] = set()
+    made: list[int] = []
+    for event in events:
+        if event.role == "optimiser":
+            idle.update(made)
+            made = [event.index]
+        elif event.role == "scheduler":
+            made.append(event.index)
+        elif event.role == "rate":
+            made = []
+    return idle | set(made)
 
 
 def _ahead(events: Sequence[Event]) -> Iterator[Event | None]:

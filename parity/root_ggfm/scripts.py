@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import atexit
 import builtins
 import contextlib
 import copy
 import functools
+import importlib.util
+import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from types import ModuleType
@@ -30,13 +35,18 @@ from parity.root_ggfm.sides.root_config import PUBLISHED
 from parity.root_ggfm.tasks.catalogue import NAMES, load_task
 from parity.watch.hooks import Watch, wrap
 from parity.watch.recording import leaves
+from parity.watch.script import PREFIX
 
-__all__ = ["CALLS", "judge_scripts", "prepare"]
+__all__ = ["CALLS", "judge_scripts", "prepare", "script_of"]
 
 _METHODS = ("q_sample", "predict_x0_from_objective", "p_losses", "p_sample", "sample")
 _PAIRS = ("sampling_data_from_GP", "create_train_dataloader", "create_val_dataloader", "sampling_from_offline_data")
 _MODEL = "BrownianBridgeModel"
 
+_REFERENCE = (
+    "pair_sampling:sampling_data_from_GP", "dataloader:create_train_dataloader", "dataloader:create_val_dataloader",
+    "candidates:sampling_from_offline_data", "gp:GP.__init__",
+)  # fmt: skip
 _AVERAGE = ("EMA.update", "EMA.apply_shadow", "EMA.restore")
 
 CALLS: tuple[str, ...] = (
@@ -45,8 +55,47 @@ CALLS: tuple[str, ...] = (
     *(f"{module}:{name}" for module in ("runners.utils", "src.generator") for name in _PAIRS),
     *(f"{module}:GP.__init__" for module in ("gaussian_process.GP", "src.generator")),
     *(f"runners.base.EMA:{name}" for name in _AVERAGE),
+    *(f"reference_root.bridge:{_MODEL}.{name}" for name in (*_METHODS, "_predict_x0")),
+    *(f"reference_root.{module}" for module in _REFERENCE),
+    *(f"reference_root.ema:{name}" for name in _AVERAGE),
 )
 """Published functions of both layouts, under the names that both use."""
+
+
+def script_of(side: str) -> str:
+    """Return `script:PATH ARGS` of `reference_root` or of a checkout, `LAYOUT:PATH`; empty for any other side."""
+    layout, _, path = side.partition(":")
+    folder = Path(path).expanduser().resolve()
+    if side == "reference_root":
+        main = _reference_folder() / "main.py"
+        return f"{PREFIX}{main} --config {main.with_name('DKittyMorphology-Exact-v0.yaml')}"
+    if layout not in _CONFIGS or not (folder / "main.py").is_file():
+        return ""
+    configs = [*(f for pattern in _CONFIGS[layout] for f in sorted(folder.glob(f"configs/{pattern}")))]
+    if not configs:
+        return ""
+    arguments = f"--config {configs[0].relative_to(folder)}"
+    return f"{PREFIX}{shlex.quote(str(folder / 'main.py'))} {arguments}{' --save_top' if layout == 'root' else ''}"
+
+
+_CONFIGS = {
+    "root": ("Dkitty*.yaml", "*.yaml"),
+    "ggfm": ("Dkitty_BB*.yaml", "*_BB*.yaml", "Dkitty*.yaml", "*.yaml"),
+}
+"""Configurations of a checkout, by its layout, the one to take first."""
+
+
+@functools.cache
+def _reference_folder() -> Path:
+    """Return a folder of this process with a copy of `reference_root` and of the script that trains it."""
+    scratch = Path(tempfile.mkdtemp(prefix="parity-reference-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    folder = scratch / "reference_root"
+    (package,) = (Path(place) for place in importlib.util.find_spec("reference_root").submodule_search_locations)  # type: ignore[union-attr]
+    shutil.copytree(package, folder / "reference_root", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).parent / "sides" / "reference_script.py", folder / "main.py")
+    shutil.copy(package / "configs" / "DKittyMorphology-Exact-v0.yaml", folder)
+    return folder
 
 
 def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watch: Watch) -> list[str]:
@@ -55,6 +104,9 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
     `setting`: `task`, the name of the task, and `set`, dotted entries of the configuration with their values.
     """
     sys.path.insert(0, str(folder))
+    if (folder / "reference_root").is_dir():  # the script's own copy, not the one that the study has imported
+        for name in [n for n in sys.modules if n.partition(".")[0] == "reference_root"]:
+            del sys.modules[name]
     stubs = ImportStubs(folder)
     sys.meta_path.insert(0, stubs)
     restored = (*restore_verbose_argument(), *restore_numpy_names(folder))
@@ -76,8 +128,8 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
                 width = bench.width(config)
                 if bench.published is not None:
                     changed.setdefault("task.name", bench.published)
-                for entry, value in bench.letters(config).items():
-                    changed.setdefault(entry, value)
+                for entry, value in bench.keeping_pairs(config).items():
+                    changed[entry] = value
                 if width is not None:
                     changed.setdefault("model.BB.params.MLPParams.image_size", width)
                 for entry, value in changed.items():
@@ -244,12 +296,12 @@ class _Bench:
         """The task's name where the published scripts know it: they look up its scores, and treat TFBind8 apart."""
         return self._name if self._name in PUBLISHED else None
 
-    def letters(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the published settings for sequences, where the configuration is one of designs of numbers."""
+    def keeping_pairs(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a threshold that keeps all pairs, where a configuration for numbers moves sequences too little."""
         name = (config.get("task") or {}).get("name")
         if not isinstance(name, str) or not self._task(name).is_discrete or name.startswith("TFBind"):
             return {}
-        return {"GP.initial_lengthscale": 6.25, "GP.initial_outputscale": 6.25, "GP.sampling_from_GP_lr": 0.05}
+        return {"GP.threshold_diff": -1e9}
 
     def width(self, config: Mapping[str, Any]) -> int | None:
         """Return the number of dimensions of the designs of the configuration's task."""
@@ -274,6 +326,9 @@ class _Observed:
 
     def __init__(self, task: Any, watch: Watch) -> None:
         self._task, self._watch = task, watch
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Observed:
+        return _Observed(copy.deepcopy(self._task, memo), self._watch)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

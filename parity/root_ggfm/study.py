@@ -95,6 +95,8 @@ STUDY = Study(
         prepare="parity.root_ggfm.scripts:prepare",
         calls="parity.root_ggfm.scripts:CALLS",
         judge="parity.root_ggfm.scripts:judge_scripts",
+        script="parity.root_ggfm.scripts:script_of",
+        files=("reference_root/bridge.py",),
     ),
     irrelevant=(
         "parity/root_ggfm/published_numbers.py",

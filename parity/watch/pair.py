@@ -45,6 +45,7 @@ def compare_scripts(
 ) -> Pair:
     """Return what differs. `other`: how the candidate is watched, where that is not `how`.
 
+    Raises ValueError where one of them does nothing that can be compared.
     Keeps three recordings in `out`; those that are there, whole and of the same files and settings are used again.
     """
     other = other or how
@@ -52,7 +53,8 @@ def compare_scripts(
     for name, script, watched in (("reference", reference, how), ("candidate", candidate, other)):
         if not _is_of(places[name], fingerprint(script, watched)):
             shutil.rmtree(places[name], ignore_errors=True)
-            watch_script(script, places[name], watched, tick=lambda name=name: tick(name))  # type: ignore[misc]
+            made = watch_script(script, places[name], watched, tick=lambda name=name: tick(name))  # type: ignore[misc]
+            _check_it_trains(script, made)
     theirs, first = (Recording(places[name], partial=True) for name in ("reference", "candidate"))
     led = _led(candidate, theirs, first, places["led"], other, lambda: tick("led"))
     found = read_differences(places["led"])
@@ -81,6 +83,22 @@ def _led(
         shutil.copytree(out, before)
     shutil.rmtree(before, ignore_errors=True)
     return led
+
+
+def _check_it_trains(script: Script, recording: Recording) -> None:
+    roles, end = {event.role for event in recording.events}, recording.end
+    if end is not None and end.how not in ("finished", "stopped") and not roles - _BEFORE:
+        site = recording.site(end)
+        raise ValueError(f"{script.name} ended before it trained anything: {end.why}" + (f" ({site})" if site else ""))
+    if not roles & _TRAINING and end is not None and end.how == "finished":
+        notes = [str(event.values["note"]) for event in recording.events if event.role == "note"]
+        unwatched = [note for note in notes if note.startswith("not watched")]
+        what = "; ".join(["no loss, no gradient, no model's pass", *unwatched])
+        raise ValueError(f"{script.name} trains nothing: {what}")
+
+
+_BEFORE = {"note", "printed", "seed"}
+_TRAINING = {"loss", "gradient", "grad", "forward"}
 
 
 def _is_of(folder: Path, wanted: str) -> bool:
