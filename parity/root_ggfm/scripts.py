@@ -205,11 +205,11 @@ def _row(name: str, reference: Any, candidate: Any, places: tuple[str, str], *, 
 
 
 def _reach(name: str, layouts: Sequence[str], pair: Pair | None) -> str:
-    """Say whether a script read a setting, and whether it did so before the first difference."""
+    """Say which scripts read a setting, where, and whether one did so before the first difference."""
     if pair is None:
         return "not known before the scripts run"
     first = next((d for d in pair.differences if d.counts), None)
-    texts, before = [], False
+    texts, reached, before = [], False, False
     sides = (
         (pair.reference, None if first is None else first.of),
         (pair.led, None if first is None else first.event),
@@ -217,22 +217,28 @@ def _reach(name: str, layouts: Sequence[str], pair: Pair | None) -> str:
     for side, layout, (recording, limit) in zip(("reference", "candidate"), layouts, sides, strict=True):
         keys = _read_as(name, layout)
         event = next((e for e in recording.events if e.role == "setting" and e.key in keys), None)
-        if event is None:
+        reached = reached or event is not None or not keys
+        if not keys:
+            texts.append(f"fixed in the {side}'s code")
+        elif event is None:
             texts.append(f"never read by the {side}")
         else:
             before = before or limit is None or event.index < limit
             texts.append(f"read by the {side}, {recording.site(event)}")
-    reaches = "reaches the computation" if before else "read after the first difference"
-    if all("never" in text for text in texts):
-        reaches = "does not reach the computation"
-    return f"{reaches}: {'; '.join(texts)}"
+    reaches = "reaches the computation" if reached else "does not reach the computation"
+    return f"{reaches}{' before the first difference' if before else ''}: {'; '.join(texts)}"
 
 
 def _read_as(name: str, layout: str) -> tuple[str, ...]:
+    """Return the names under which a script of the layout reads a setting; none where its code fixes it."""
     setting = table()[name]
     if layout == "root":
-        return {"seed": ("args.seed",), "device": ("args.gpu_ids",)}.get(name, (setting.root,))
-    return (f"Config.{setting.attribute or name.upper()}",)
+        own = {"seed": "args.seed", "device": "args.gpu_ids"}.get(name, setting.root)
+    else:
+        own = {"seed": "Config.SEED", "device": "Config.DEVICE"}.get(
+            name, setting.attribute and f"Config.{setting.attribute}"
+        )
+    return (own,) if own else ()
 
 
 def _digest(recording: Recording, key: str) -> str:

@@ -364,7 +364,7 @@ class Following:
                 "configuration", event, partner, f"seed of {event.key}: {found.says[0].removeprefix('seed ')}", found
             )
             return
-        cause = self._cause(event, partner) if found.kind != "rounding" else None
+        cause = self._cause(event, partner) if found.kind != "rounding" or event.role == "forward" else None
         if cause is not None:
             self._because[cause].append(f"{_named(event)} {self._where(event)}")
             return

@@ -137,6 +137,7 @@ class Watch:
         self._put: list[tuple[Any, str, Any, Any]] = []
         self._handles: list[Any] = []
         self._lines = 0
+        self._left = False
 
     # What hooks use
 
@@ -149,7 +150,7 @@ class Watch:
     def _event(
         self, role: str, key: str, values: Mapping[str, Any], path: tuple[int, ...] | None, about: Mapping[str, Any]
     ) -> tuple[Event | None, Mapping[str, Any]]:
-        if self._thread.quiet:
+        if self._thread.quiet or self._left:
             return None, {}
         with self.quiet(), self.lock:
             path = self.path() if path is None else path
@@ -197,6 +198,7 @@ class Watch:
 
     def leave(self) -> None:
         """Report nothing more from this process."""
+        self._left = True
         if _Current.watch is self:
             _Current.watch = None
 

@@ -103,6 +103,8 @@ def _script(spec: Mapping[str, Any], memory: int) -> None:
         copy_before_writing(folder)
     sys.addaudithook(ending.heard)
     sys.argv = [str(script), *arguments]
+    # This process comes from a server; those of the script's own loaders and pools start as they would without one.
+    multiprocessing.set_start_method(None, force=True)
     _free_names(script.parent)
     ending.guard(how["seconds"])
     trace = None
