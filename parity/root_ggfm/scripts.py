@@ -297,11 +297,9 @@ class _Bench:
         return self._name if self._name in PUBLISHED else None
 
     def keeping_pairs(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a threshold that keeps all pairs, where a configuration for numbers moves sequences too little."""
+        """Return a threshold that keeps all pairs of sequences: a few small steps hardly move their scores."""
         name = (config.get("task") or {}).get("name")
-        if not isinstance(name, str) or not self._task(name).is_discrete or name.startswith("TFBind"):
-            return {}
-        return {"GP.threshold_diff": -1e9}
+        return {"GP.threshold_diff": -1e9} if isinstance(name, str) and self._task(name).is_discrete else {}
 
     def width(self, config: Mapping[str, Any]) -> int | None:
         """Return the number of dimensions of the designs of the configuration's task."""

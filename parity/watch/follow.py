@@ -234,7 +234,6 @@ class Following:
         return {**plain.put, **numbers.put} if self._lead else {}
 
     def _differing_argument(self, found: _Found, name: str, mine: Numbers, other: Numbers, value: Any) -> None:
-        seen = mine.digest, other.digest
         tensor = self._reference.tensor(other)
         if _shape(mine) != _shape(other):
             found.says.append(f"{name} {mine}, {other} in the reference")
@@ -243,10 +242,10 @@ class Following:
             return
         if tensor is not None:
             found.put[name] = tensor.reshape(mine.shape)
-        if seen in self._reported:
-            return
-        self._reported.add(seen)
+        self._reported.add((mine.digest, other.digest))
         size, kind, says = _apart(value, tensor)
+        if tensor is not None and tensor.numel() == 1 and isinstance(value, Tensor):
+            says = f"{_number(value.item())} for {_number(tensor.item())}"
         found.names.append(name)
         found.says.append(f"{name} {says}")
         found.size, found.kind = max(found.size, size), _graver(found.kind, kind)
