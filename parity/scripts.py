@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any
 import yaml
 
 from parity.own_ledger import OwnLedger
-from parity.study import Study, installed, layout_of
+from parity.study import Study, installed
 from parity.verdict import Verdict
 from parity.version import __version__
 from parity.watch.follow import Difference, compare_recordings
@@ -189,7 +190,7 @@ def compare_two_recordings(reference: Recording, candidate: Recording) -> Script
 def how_to_watch(script: Script, conditions: Conditions, study: Study) -> Watched:
     """Return how a script is watched. Raises ValueError for settings of a script whose layout no study knows."""
     made = study.scripts
-    known = made is not None and layout_of(script.folder, study.layouts) is not None
+    known = made is not None and made.apply_to(script.folder, study.layouts)
     if conditions.settings and not known:
         raise ValueError(
             f"--set goes with scripts of a layout that is known ({', '.join(study.layouts) or 'none here'}); "
@@ -259,11 +260,12 @@ def plain_difference(difference: Difference) -> dict[str, Any]:
 
 def _script(text: str, option: str, extra: str, study: Study) -> Script:
     if not is_script(text):
-        own = study.scripts.own if study.scripts is not None else {}
-        if text in own:
-            return Script.parse(own[text], option, extra)
-        allowed = ", ".join([f"{PREFIX}PATH ARGS", *own])
-        raise ValueError(f"{option}: beside a script only scripts can stand; got {text!r}, allowed are {allowed}")
+        made = study.scripts
+        found = _named(made.script)(text) if made is not None and made.script else ""
+        if not found:
+            allowed = f"allowed are {PREFIX}PATH ARGS and sides that have a script"
+            raise ValueError(f"{option}: beside a script only scripts can stand; got {text!r}, {allowed}")
+        return Script.parse(found, option, extra)
     return Script.parse(text, option, extra)
 
 
@@ -297,6 +299,10 @@ def _comparison(
         raise ValueError(f"nothing can be compared: {which} trains nothing that is seen ({'; '.join(ends)})")
     known, stale = ledger.match(pair.differences) if ledger is not None else ({}, [])
     rows = _stage_rows(pair, known)
+    if scripts is not None:
+        named = [f"{PREFIX}{shlex.join([str(s.path), *s.arguments])}" for s in scripts]
+        line = shlex.join(["parity", "check", "--reference", named[0], "--candidate", named[1]])
+        rows = [row | {"reproduce": line} for row in rows]
     settings: list[Mapping[str, Any]] = []
     made = study.scripts
     if made is not None and ways is not None and scripts is not None and any(way.prepare for way in ways):
@@ -417,8 +423,8 @@ def _broken(end: End | None) -> bool:
     return end is None or end.how not in ("finished", "stopped")
 
 
-def _plain_end(end: End | None) -> dict[str, Any]:
-    return {} if end is None else {"how": end.how, "why": end.why, "seconds": round(end.seconds, 2)}
+def _plain_end(end: End | None) -> dict[str, Any] | None:
+    return None if end is None else {"how": end.how, "why": end.why, "seconds": round(end.seconds, 2)}
 
 
 def _named(name: str) -> Any:

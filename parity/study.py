@@ -99,15 +99,21 @@ class Scripts:
 
     `prepare(folder, arguments, setting, watch)` runs in the script's process before it, and returns notes. `calls`: a
     sequence of published functions whose calls are reported. `judge(pair)` returns rows of the study's components.
-    `settings(reference, candidate, pair)` returns rows of both sides' settings. `own`: scripts of the study's own
-    implementations, by the name of the side.
+    `settings(reference, candidate, pair)` returns rows of both sides' settings. `script(side)` returns the text
+    `script:PATH ARGS` of another side: of an implementation of the study's own, or of a checkout, `LAYOUT:PATH`; empty
+    if it has none. `files`: of one of these a script's folder has one, as of a layout's, for all this to apply to it.
     """
 
     prepare: str = ""
     calls: str = ""
     judge: str = ""
     settings: str = ""
-    own: Mapping[str, str] = field(default_factory=dict)
+    script: str = ""
+    files: tuple[str, ...] = ()
+
+    def apply_to(self, folder: Path, layouts: Mapping[str, Layout]) -> bool:
+        """True for the folder of a script that this is about."""
+        return layout_of(folder, layouts) is not None or any((folder / file).is_file() for file in self.files)
 
 
 def _no_task(name: str) -> tuple[Any, str]:

@@ -65,7 +65,7 @@ def explain(
     if numbers is not None:
         untraced = f"{numbers} holds numbers, not code: neither its draws nor its operations can be traced"
         return only(f"{_capitalised(_verdict(found, None))}. {untraced}.")
-    if any(capabilities(side).code == "elsewhere" for side in (reference, candidate)):
+    if capabilities(candidate).code == "elsewhere":
         return _in_host(found, *sides, seconds=seconds)
     draws, draws_lost = _attempt("the draws could not be recorded", compare_draws, *sides, force=not found.agrees)
     operations, operations_lost = None, ""
@@ -104,24 +104,19 @@ def _in_host(
     *,
     seconds: float,
 ) -> dict[str, Any]:
-    """Let a side whose code runs in another process explain it there; traces from two processes are not aligned."""
+    """Let a candidate whose code runs in another process explain it there: its lines are changed there.
+
+    A reference that runs elsewhere as well sends its traces.
+    """
     said = _capitalised(_verdict(found, None))
     if any(f": {kind.__name__}: " in found.reason for kind in (SideDied, SideTimedOut)):
         return only(f"{said}. A component that ended its process is not run once more to be traced.")
-    elsewhere = [side for side in (reference, candidate) if capabilities(side).code == "elsewhere"]
-    hosted, other = elsewhere[0], candidate if elsewhere[0] is reference else reference
-    if other.name.partition("[")[0] in installed().implementations:
-        made, lost = _attempt(
-            "neither draws nor operations could be traced",
-            hosted.explain, f"{__name__}:explain", component.name, params, other, ctx,
-            is_reference=hosted is reference, seconds=seconds,
-        )  # fmt: skip
-        if made is not None:
-            return dict(made)
-    else:
-        lost = f"{hosted.name} runs in a process of its own, where neither its draws nor its operations are traced"
-        lost += " beside those of code from elsewhere"
-    return only(f"{said}. {lost}.")
+    made, lost = _attempt(
+        "neither draws nor operations could be traced",
+        candidate.explain, f"{__name__}:explain", component.name, params, reference, ctx,
+        seconds=seconds,
+    )  # fmt: skip
+    return dict(made) if made is not None else only(f"{said}. {lost}.")
 
 
 def _attempt(what: str, step: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, str]:

@@ -31,7 +31,7 @@ from parity.diagnosis.symbols import reference_tokens
 from parity.diagnosis.trace import Event, Trace, Value, traced
 from parity.draws import Draw, handovers
 from parity.execution import Outcome, run
-from parity.side import Side
+from parity.side import Side, capabilities
 from parity.study import installed
 
 __all__ = ["earlier_coverage", "locate"]
@@ -221,6 +221,11 @@ def _traced(
     nudge: int | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> tuple[Trace, Outcome]:
+    if capabilities(side).code == "elsewhere":
+        settings = {"seed": oracle.seed, "dtype": dtype, "device": oracle.device, "record": True}
+        settings |= {"replay": tuple(replay), "nudge": nudge}
+        made: tuple[Trace, Outcome] = side.traced(component.name, oracle.inputs, sites=nudge is None, **settings)  # type: ignore[assignment]
+        return made
     trace = Trace(sites=nudge is None)
     call = traced(component.bind(side), trace)
     execute = partial(run, call, oracle.inputs, seed=oracle.seed, dtype=dtype, device=oracle.device)

@@ -15,6 +15,7 @@ from parity.component import Component, Context, start_seed
 from parity.diagnosis.settings import enabled
 from parity.draws import Draw, handovers
 from parity.execution import Outcome, run
+from parity.execution import execute as execute_side
 from parity.judge import compare_with_spread, side_effects
 from parity.policy import EPS64
 from parity.side import Side, Tree
@@ -148,7 +149,7 @@ def open_oracle(
 ) -> Oracle:
     """Run the reference on one input. `reference.error` is set if it raised."""
     inputs, seed = component.build(params, ctx), start_seed(params)
-    execute = partial(run, component.bind(reference), inputs, seed=seed, device=ctx.device)
+    execute = partial(execute_side, component, reference, inputs, seed=seed, device=ctx.device)
     low = execute(dtype=ctx.dtype)
     truth = execute(dtype=torch.float64, record=forced)
     perturbed = (

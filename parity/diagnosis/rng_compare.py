@@ -24,7 +24,8 @@ from parity.component import Component, Context, start_seed
 from parity.diagnosis.rng_trace import DrawEvent, RngTrace, recorded
 from parity.draws import handovers
 from parity.execution import Outcome, run
-from parity.side import Side
+from parity.execution import execute as execute_side
+from parity.side import Side, capabilities
 
 __all__ = ["Alignment", "Mark", "Row", "align", "compare_draws"]
 
@@ -199,6 +200,10 @@ def compare_draws(
     execute = partial(run, seed=start_seed(params), device=ctx.device)
 
     def record(side: Side) -> tuple[RngTrace, Outcome]:
+        if capabilities(side).code == "elsewhere":
+            settings = {"seed": start_seed(params), "device": ctx.device, "dtype": ctx.dtype, "record": True}
+            made: Any = side.traced_draws(component.name, inputs, **settings)
+            return made  # type: ignore[no-any-return]
         trace = RngTrace()
         return trace, execute(recorded(component.bind(side), trace), inputs, dtype=ctx.dtype, record=True)
 
@@ -209,7 +214,8 @@ def compare_draws(
     forced: _Forced | None = None
     outcome = ""
     if force and alignment.diverges is not None and not (ref.error or cand.error):
-        ref64 = execute(component.bind(reference), inputs, dtype=torch.float64, record=True)
+        settings = {"seed": start_seed(params), "device": ctx.device, "dtype": torch.float64, "record": True}
+        ref64 = execute_side(component, reference, inputs, **settings)
         again = partial(execute, component.bind(candidate), inputs)
         forced, outcome = _told(theirs, own, ref, _with_equal_draws(component, ref, ref64, cand, again, ctx))
     return {

@@ -150,6 +150,23 @@ class RngTrace:
     _watched: dict[_Stream, bytes] = field(default_factory=dict)
     _seen: dict[_Stream, bytes] = field(default_factory=dict)
     _seeds: dict[_Stream, int] = field(default_factory=dict)
+    _left: dict[str, bytes] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return events and final states as plain values."""
+        events = [asdict(e) | {"site": e.site and asdict(e.site), "shape": list(e.shape)} for e in self.events]
+        return {"events": events, "left": {name: state.decode() for name, state in self.left().items()}}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> RngTrace:
+        """Return the trace that `plain` wrote; its final states can only be compared."""
+        events = [
+            DrawEvent(
+                **{**e, "site": None if e["site"] is None else SourceLocation(**e["site"]), "shape": tuple(e["shape"])}
+            )
+            for e in plain["events"]
+        ]
+        return cls(events, _left={name: digest.encode() for name, digest in plain["left"].items()})
 
     def start(self) -> None:
         """Look at the generators that exist.
@@ -184,8 +201,10 @@ class RngTrace:
         self._add("reseed", operation, stream, state)
 
     def left(self) -> dict[str, bytes]:
-        """Return the states in which the process's own generators were last seen, by name."""
-        return {stream.name: state for stream, state in self._watched.items() if not stream.own}
+        """Return digests of the states in which the process's own generators were last seen, by name."""
+        if self._left is not None:
+            return self._left
+        return {stream.name: _digest(state).encode() for stream, state in self._watched.items() if not stream.own}
 
     def _last(self, stream: _Stream) -> dict[_Stream, bytes]:
         return self._watched if stream in self._watched else self._seen
@@ -194,13 +213,17 @@ class RngTrace:
         self, what: str, operation: str, stream: _Stream, content: bytes,
         kind: str = "reseed", shape: tuple[int, ...] = (), dtype: str = "",
     ) -> None:  # fmt: skip
-        digest = hashlib.blake2b(content, digest_size=8).hexdigest()
+        digest = _digest(content)
         seed = stream.seed() if stream.seed() is not None else self._seeds.get(stream)
         seed = seed if what == "reseed" or stream.own else None
         index = len(self.events)
         self.events.append(
             DrawEvent(index, what, operation, kind, shape, dtype, stream.name, digest, seed, call_site())
         )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def recorded(call: Callable[..., dict[str, Any]], trace: RngTrace) -> Callable[..., dict[str, Any]]:

@@ -11,7 +11,7 @@ import dis
 import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_leaves
 
 from parity.diagnosis.location import SourceLocation, call_chain, call_site, is_own, location_at
 
-__all__ = ["Call", "Event", "Trace", "Value", "is_simple", "traced", "value_of"]
+__all__ = ["Call", "Event", "Trace", "Value", "is_simple", "plain_trace", "trace_of", "traced", "value_of"]
 
 _LARGEST = 2**16
 """Elements kept of one value; of larger ones every k-th. Smallest failing inputs stay far below it."""
@@ -150,6 +150,77 @@ class Trace:
             index = len(self.events)
             self._seen.update(value.digest for value in [*inputs, *outputs])
             self.events.append(Event(index, operation, tuple(inputs), tuple(outputs), tuple(constants), chain))
+
+
+def plain_trace(trace: Trace) -> dict[str, Any]:
+    """Return a trace as tensors and plain values: values and lines once each, and named by their places."""
+    values: dict[int, Value] = {}
+    sites: dict[SourceLocation, int] = {}
+
+    numbered: dict[int, int] = {}
+
+    def number(value: Value) -> int:
+        values.setdefault(id(value), value)
+        return numbered.setdefault(id(value), len(numbered))
+
+    def line(site: SourceLocation) -> int:
+        return sites.setdefault(site, len(sites))
+
+    events = [
+        (
+            e.operation,
+            list(map(number, e.inputs)),
+            list(map(number, e.outputs)),
+            list(e.constants),
+            list(map(line, e.chain)),
+        )
+        for e in trace.events
+    ]
+    calls = [
+        (
+            c.function,
+            {n: number(v) for n, v in c.arguments.items()},
+            None if c.caller is None else line(c.caller),
+            c.path,
+        )
+        for c in trace.calls
+    ]
+    return {
+        "events": events,
+        "calls": calls,
+        "lines": list(map(line, trace.lines)),
+        "kinds": [(*key, held) for key, held in trace.kinds.items()],
+        "inputs": {n: number(v) for n, v in trace.inputs.items()},
+        "outputs": {n: number(v) for n, v in trace.outputs.items()},
+        "values": [(torch.from_numpy(v.numbers), list(v.shape), v.digest, v.exact, v.sampled) for v in values.values()],
+        "sites": [(s.file, s.line, s.function, s.text, s.path) for s in sites],
+        "located": trace.sites,
+    }
+
+
+def trace_of(plain: Mapping[str, Any]) -> Trace:
+    """Return the trace that `plain_trace` wrote."""
+    values = [Value(n.numpy(), tuple(shape), digest, exact, cut) for n, shape, digest, exact, cut in plain["values"]]
+    sites = [SourceLocation(*site) for site in plain["sites"]]
+
+    def held(numbers: Iterable[int]) -> tuple[Value, ...]:
+        return tuple(values[k] for k in numbers)
+
+    return Trace(
+        sites=plain["located"],
+        events=[
+            Event(k, operation, held(inputs), held(outputs), tuple(constants), tuple(sites[i] for i in chain))
+            for k, (operation, inputs, outputs, constants, chain) in enumerate(plain["events"])
+        ],
+        calls=[
+            Call(function, {n: values[k] for n, k in given.items()}, None if at is None else sites[at], path)
+            for function, given, at, path in plain["calls"]
+        ],
+        lines={sites[k]: None for k in plain["lines"]},
+        kinds={(file, function): held_kinds for file, function, held_kinds in plain["kinds"]},
+        inputs={n: values[k] for n, k in plain["inputs"].items()},
+        outputs={n: values[k] for n, k in plain["outputs"].items()},
+    )
 
 
 def traced(call: Callable[..., dict[str, Any]], trace: Trace) -> Callable[..., dict[str, Any]]:

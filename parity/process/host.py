@@ -28,7 +28,9 @@ from typing import Any
 import torch
 
 from parity.component import Context
-from parity.execution import Outcome, execute, settings_kept, text_of
+from parity.diagnosis.rng_trace import RngTrace, recorded
+from parity.diagnosis.trace import Trace, plain_trace, trace_of, traced
+from parity.execution import Outcome, execute, run, settings_kept, text_of
 from parity.process.child import end, keep
 from parity.process.starter import Started, start
 from parity.process.wire import SIZE, decode, encode, from_plain, to_plain
@@ -110,6 +112,29 @@ class HostedSide:
             return Outcome({}, SideDied(f"{self.name} {reply['died']}"))
         return from_plain(reply)
 
+    def __reduce__(self) -> Any:
+        """Load it again where it is unpickled: in another host, beside which it then runs."""
+        return load_hosted, (self.host.specifier,)
+
+    def traced(
+        self, component: str, inputs: Mapping[str, Any], *, sites: bool, **settings: Any
+    ) -> tuple[Trace, Outcome]:
+        """Run once, traced (`parity.diagnosis.trace`). Raises SideDied and SideTimedOut."""
+        reply = self._traced("trace", component, dict(inputs), sites, settings)
+        return trace_of(reply["trace"]), from_plain(reply["outcome"])
+
+    def traced_draws(self, component: str, inputs: Mapping[str, Any], **settings: Any) -> tuple[RngTrace, Outcome]:
+        """Run once, with its draws and reseedings recorded. Raises SideDied and SideTimedOut."""
+        reply = self._traced("trace_draws", component, dict(inputs), settings)
+        return RngTrace.of(reply["draws"]), from_plain(reply["outcome"])
+
+    def _traced(self, *message: Any) -> dict[str, Any]:
+        # A traced run takes several times as long as one that is not.
+        reply = self.host.request(*message, seconds=_PATIENCE * self.host.limits.seconds)
+        if "died" in reply:
+            raise SideDied(f"{self.name} {reply['died']}")
+        return reply
+
     def explain(
         self,
         explainer: str,
@@ -118,16 +143,16 @@ class HostedSide:
         other: Side,
         ctx: Context,
         *,
-        is_reference: bool,
         seconds: float,
     ) -> dict[str, Any]:
         """Call `explainer`, the dotted name of `parity.diagnosis.explain.explain`, where the code is.
 
-        `other` is a side of this repository. Raises SideDied and SideTimedOut.
+        `other`, the reference, is a side of this repository, or one that is hosted as well. Raises SideDied and
+        SideTimedOut.
         """
         # It runs the code many times over, each time within its own limit, and slower for being traced.
         limit = self.host.limits.seconds + _PATIENCE * seconds
-        given = (explainer, component, dict(params), other, ctx, is_reference, seconds)
+        given = (explainer, component, dict(params), other, ctx, seconds)
         reply = self.host.request("explain", *given, seconds=limit)
         if "died" in reply:
             raise SideDied(f"{self.name} {reply['died']}")
@@ -366,15 +391,27 @@ def _explain(
     params: dict[str, Any],
     other: Any,
     ctx: Context,
-    is_reference: bool,
     seconds: float,
 ) -> dict[str, Any]:
-    sides = (side, other) if is_reference else (other, side)
-    found = _named(explainer)(installed().component(component), params, *sides, ctx, seconds=seconds)
+    found = _named(explainer)(installed().component(component), params, other, side, ctx, seconds=seconds)
     return {"explanation": json.dumps(found)}
 
 
-_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {"execute": _execute, "explain": _explain}
+def _trace(side: Any, component: str, inputs: dict[str, Any], sites: bool, settings: dict[str, Any]) -> dict[str, Any]:
+    trace = Trace(sites=sites)
+    outcome = run(traced(installed().component(component).bind(side), trace), inputs, **settings)
+    return {"trace": plain_trace(trace), "outcome": to_plain(outcome)}
+
+
+def _trace_draws(side: Any, component: str, inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    trace = RngTrace()
+    outcome = run(recorded(installed().component(component).bind(side), trace), inputs, **settings)
+    return {"draws": trace.plain(), "outcome": to_plain(outcome)}
+
+
+_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "execute": _execute, "explain": _explain, "trace": _trace, "trace_draws": _trace_draws,
+}  # fmt: skip
 
 
 def _named(name: str) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parity.report.read import form, many
 from parity.results import FORMAT
 from parity.scripts import ScriptComparison
 from parity.study import Section
@@ -17,14 +18,28 @@ _WIDTH = 240
 
 _GRAVE = ("equal", "inherited", "missing", "extra", "apart")
 
+_PLACE = form("Place", file=str, line=int, function=str, text=str, around=list[tuple[int, str]])
+_DIFFERENCE = form(
+    "Difference", kind=str, what=str, step=int, count=int, reference=_PLACE | None, candidate=_PLACE | None,
+    neutralised=str, follows=list[str], lines=list[str], known=str,
+)  # fmt: skip
+_FORM = form(
+    "Scripts", names=list[str], ends=many(form("End", how=str, why=str, seconds=float) | None),
+    settings=list[dict[str, Any]], differences=many(_DIFFERENCE), stale=list[str], led=bool,
+    scores=many(form("Score", side=str, text=str)),
+    lanes=many(form("Lane", stage=str, marks=list[tuple[float, str]])),
+)  # fmt: skip
+
 SCRIPTS = Section(
     key="scripts",
     title="Both scripts, event by event",
     label="Scripts",
-    form=dict[str, Any],
+    form=_FORM,
     templates="parity.report",
     wrong=("difference", "differences"),
-    count_wrong=lambda value: sum(d["kind"] != "rounding" and not d["known"] for d in value["differences"]),
+    count_wrong=lambda value: sum(
+        d["kind"] != "rounding" and not d["known"] for d in (value or {}).get("differences", ())
+    ),
 )
 
 

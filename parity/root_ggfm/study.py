@@ -91,7 +91,13 @@ STUDY = Study(
         "parity/root_ggfm/inputs.py",
     ),
     checks=Path(__file__).with_name("checks"),
-    scripts=Scripts(prepare="parity.root_ggfm.scripts:prepare", calls="parity.root_ggfm.scripts:CALLS"),
+    scripts=Scripts(
+        prepare="parity.root_ggfm.scripts:prepare",
+        calls="parity.root_ggfm.scripts:CALLS",
+        judge="parity.root_ggfm.scripts:judge_scripts",
+        script="parity.root_ggfm.scripts:script_of",
+        files=("reference_root/bridge.py",),
+    ),
     irrelevant=(
         "parity/root_ggfm/published_numbers.py",
         "parity/root_ggfm/plots.py",

@@ -23,9 +23,18 @@ from torch import Tensor
 from parity.atomic_write import write_atomic
 from parity.policy import EPS32
 from parity.watch.hooks import STOP
-from parity.watch.recording import End, Event, Numbers, Recorder, Recording, Site
+from parity.watch.recording import End, Event, Numbers, Recording, Site
 
-__all__ = ["Difference", "Following", "Place", "aligned", "compare_recordings", "read_differences"]
+__all__ = [
+    "DIFFERENCES", "PASS_BEFORE", "Difference", "Following", "Place", "aligned", "compare_recordings", "led_again",
+    "read_differences",
+]  # fmt: skip
+
+DIFFERENCES = "differences.json"
+"""The file beside a led run's recording."""
+
+PASS_BEFORE = "led before"
+"""The folder of the pass before, where the candidate is led more than once."""
 
 _ROUNDING = 256
 """Units in the last place of the largest number: between two events lie sums of some hundred products."""
@@ -37,7 +46,7 @@ _ALIGNED = 3000
 """Events of one stream that are aligned: later ones repeat the lines of these."""
 
 _DRAWN = {"seed", "draw"}
-_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe"}
+_BESIDE = {"note", "printed", "call", "return", "save", "load", "observe", "setting", "zero"}
 """Roles that are compared for what they say, and are no difference of the computation by themselves."""
 
 _LOOSE = {"batch", "optimiser", "scheduler", "clip", "weights", "gradient", "loss", "rate", "output", "forward"}
@@ -128,6 +137,7 @@ class Following:
         self._events: list[Event] = []
         self._sites: dict[int, Site] = {}
         self._other_model: Difference | None = None
+        self._zero_of: dict[int, Event] = {}
         self._latest: dict[str, int] = defaultdict(lambda: -1)
         self._reported: set[tuple[str, str]] = set()
         self.compared: Counter[str] = Counter()
@@ -141,7 +151,7 @@ class Following:
         if self._other_model is not None or event.role in _BESIDE - {"call"}:
             return {}
         if event.role == "call":
-            return self._call(event)
+            return self._call(event, values)
         stream = _stream(event)
         if event.role == "batch" and self._lead and self._ended(stream, event):
             self._add_plain("configuration", event, None, "more batches than the reference's loader has")
@@ -176,25 +186,48 @@ class Following:
         queue = iter(tensors)
         return _filled(like, queue)
 
-    def _call(self, event: Event) -> Mapping[str, Any]:
-        """Compare the plain arguments of a published function with those of its next call in the reference."""
+    def _call(self, event: Event, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Compare the arguments of a published function with those of its next call in the reference.
+
+        What is inside a list or a mapping was compared where it was made.
+        """
         calls = self._calls[event.key]
         if not calls:
             return {}
         partner = calls.popleft()
-        found = _Found()
+        plain, numbers = _Found(), _Found()
         for name, mine in event.values.items():
             other = partner.values.get(name)
-            if isinstance(mine, Numbers) or isinstance(other, Numbers) or name not in partner.values:
+            if "." in name or name not in partner.values or _same(mine, other):
                 continue
-            if not _same(mine, other):
-                found.names.append(name)
-                found.put[name] = other
-                found.says.append(f"{name} {_number(mine)} for {_number(other)}")
-        if found.names:
-            what = f"arguments of {event.key}: {'; '.join(found.says)}"
-            self._add("configuration", event, partner, what, found)
-        return found.put if self._lead else {}
+            if isinstance(mine, Numbers) and isinstance(other, Numbers):
+                self._differing_argument(numbers, name, mine, other, values.get(name))
+            elif not isinstance(mine, Numbers) and not isinstance(other, Numbers):
+                plain.names.append(name)
+                plain.put[name] = other
+                plain.says.append(f"{name} {_number(mine)} for {_number(other)}")
+        for found in (plain, numbers):
+            if found.names:
+                kind = "configuration" if found is plain else _kind_of(found.kind)
+                self._add(kind, event, partner, f"arguments of {event.key}: {'; '.join(found.says)}", found)
+        return {**plain.put, **numbers.put} if self._lead else {}
+
+    def _differing_argument(self, found: _Found, name: str, mine: Numbers, other: Numbers, value: Any) -> None:
+        tensor = self._reference.tensor(other)
+        if _shape(mine) != _shape(other):
+            found.says.append(f"{name} {mine}, {other} in the reference")
+            found.kind, found.size = "shape", float("inf")
+            found.names.append(name)
+            return
+        if tensor is not None:
+            found.put[name] = tensor.reshape(mine.shape)
+        self._reported.add((mine.digest, other.digest))
+        size, kind, says = _apart(value, tensor)
+        if tensor is not None and tensor.numel() == 1 and isinstance(value, Tensor):
+            says = f"{_number(value.item())} for {_number(tensor.item())}"
+        found.names.append(name)
+        found.says.append(f"{name} {says}")
+        found.size, found.kind = max(found.size, size), _graver(found.kind, kind)
 
     # Partners
 
@@ -335,6 +368,11 @@ class Following:
         if cause is not None:
             self._because[cause].append(f"{_named(event)} {self._where(event)}")
             return
+        if event.role == "gradient" and (zeroed := self._zeroed(event, partner)) is not None:
+            kept = self._add("mathematics", event, partner, zeroed[0], found)
+            kept.candidate = self._place(zeroed[1]) or kept.candidate
+            self._zero_of[kept.event or 0] = zeroed[1]
+            return
         if event.role == "gradient" and self._this_step:
             self._this_step[-1].follows.append(f"gradients, step {event.step}")
             return
@@ -345,6 +383,14 @@ class Following:
         kept = self._add(kind, event, partner, says, found)
         if event.role in ("forward", "output", "loss", "batch") and kept.counts:
             self._this_step.append(kept)
+
+    def _zeroed(self, event: Event, partner: Event) -> tuple[str, Event] | None:
+        """Return what is said of gradients of other batches than the reference's, and where they were set to zero."""
+        (mine, last), (theirs, _) = _accumulated(self._events, event), _accumulated(self._reference.events, partner)
+        if mine == theirs or last is None:
+            return None
+        batches = "batch" if mine == 1 else "batches"
+        return f"gradients of {mine} {batches}, of {theirs} in the reference: set to zero in between", last
 
     def _follows_unled(self, event: Event, found: _Found) -> bool:
         """Without neutralising, what differs after the first difference in numbers may come from it: say that."""
@@ -429,7 +475,7 @@ class Following:
         whole = end is not None and end.how == "finished"
         for kept in self._differences.values():
             if kept.event is not None:
-                kept.candidate = self._place(self._by_index(kept.event))
+                kept.candidate = self._place(self._zero_of.get(kept.event) or self._by_index(kept.event))
         found = list(self._differences.values())
         if self._other_model is not None:
             events, whole = events[: self._other_model.of], False
@@ -466,7 +512,7 @@ class Following:
             made.follows = _counted(made.follows)
         return sorted(found, key=lambda d: _when(d, back))
 
-    def write(self, out: Path, recorder: Recorder) -> None:
+    def write(self, out: Path) -> None:
         """Write the differences beside the candidate's recording."""
         recording = Recording(out, partial=True)
         found = self.finish(recording.end, recording.sites)
@@ -476,8 +522,7 @@ class Following:
             "equal": dict(self.equal),
             "pairs": [[mine, theirs] for mine, theirs in sorted(self.pairs.items())],
         }
-        write_atomic(out / "differences.json", json.dumps(document, allow_nan=False) + "\n")
-        del recorder
+        write_atomic(out / DIFFERENCES, json.dumps(document, allow_nan=False) + "\n")
 
     def _goes_on(self, rest: Sequence[Event], end: End | None) -> Difference:
         del end
@@ -491,7 +536,8 @@ class Following:
     def _grouped(self, kind: str, blocks: Iterable[list[Event]], sites: Mapping[int, Site]) -> Iterator[Difference]:
         groups: dict[Any, Difference] = {}
         for block in blocks:
-            sign = tuple(dict.fromkeys((e.role, e.path[:1]) for e in block))
+            evaluates = self._evaluates(kind, block)
+            sign = (evaluates, *dict.fromkeys((e.role, e.path[:1]) for e in block))
             because = [text for e in block for text in self._because.get((kind, e.index), ())]
             if sign in groups:
                 groups[sign].count += 1
@@ -499,6 +545,7 @@ class Following:
                 continue
             first = next((e for e in block if e.path), block[0])
             place = _place(sites.get(first.path[0])) if first.path else None
+            other = self._other_place(kind, block)
             names = list(dict.fromkeys(_named(e) for e in block))
             roles = {e.role for e in block}
             groups[sign] = Difference(
@@ -506,17 +553,37 @@ class Following:
                 role=first.role,
                 what=f"{kind} in the candidate: " if kind == "missing" else "only in the candidate: ",
                 step=first.step,
-                reference=place if kind == "missing" else None,
-                candidate=place if kind == "extra" else None,
+                reference=place if kind == "missing" else other,
+                candidate=place if kind == "extra" else other,
                 follows=because,
                 lines=[str(sites[e.path[0]]) for e in block if e.path and e.path[0] in sites],
                 of=first.index if kind == "missing" else None,
                 event=first.index if kind == "extra" else None,
             )
             groups[sign].what += ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+            groups[sign].what += ", before a forward pass without gradients" if evaluates else ""
         for made in groups.values():
             made.lines = list(dict.fromkeys(made.lines))[:12]
             yield made
+
+    def _evaluates(self, kind: str, block: Sequence[Event]) -> bool:
+        """True if a block of draws comes before a forward pass without gradients."""
+        events = self._reference.events if kind == "missing" else self._events
+        if not {e.role for e in block} <= _DRAWN:
+            return False
+        after = (e for e in events[block[-1].index + 1 :] if e.role not in _BESIDE | _DRAWN | {"weights"})
+        then = next(after, None)
+        return then is not None and then.role == "forward" and not then.about.get("grad", True)
+
+    def _other_place(self, kind: str, block: Sequence[Event]) -> Place | None:
+        """Return the line of the other script at what comes next on both sides."""
+        last = block[-1].index
+        if kind == "missing":
+            after = min((theirs for theirs in self.pairs.values() if theirs > last), default=None)
+            mine = next((m for m, theirs in self.pairs.items() if theirs == after and m >= 0), None)
+            return None if mine is None else self._place(self._by_index(mine))
+        mine = min((m for m in self.pairs if m > last), default=None)
+        return None if mine is None else _place(self._reference.site(self._reference.events[self.pairs[mine]]))
 
     def _where(self, event: Event) -> str:
         return f"at step {event.step}"
@@ -544,9 +611,17 @@ def compare_recordings(reference: Recording, candidate: Recording) -> tuple[list
     return following.finish(candidate.end, candidate.sites), following
 
 
+def led_again(reference: Recording, led: Recording) -> Following:
+    """Return what was followed in a led run that could not write it itself. Its numbers were not stored."""
+    following = Following(reference)
+    for event in led.events:
+        following.meet(event, {n: None if isinstance(v, Numbers) else v for n, v in event.values.items()})
+    return following
+
+
 def read_differences(out: Path) -> dict[str, Any]:
     """Return what `Following.write` wrote."""
-    document: dict[str, Any] = json.loads((out / "differences.json").read_text())
+    document: dict[str, Any] = json.loads((out / DIFFERENCES).read_text())
     document["differences"] = [
         Difference(
             **{
@@ -639,9 +714,10 @@ def _stream(event: Event) -> str:
 
 
 def _beside(reference: Recording) -> Recording | None:
-    """Return the candidate's recording of the first pass, which lies beside the reference's."""
-    folder = reference.folder.parent / "candidate"
-    return Recording(folder, partial=True) if folder.is_dir() else None
+    """Return the candidate's recording of the pass before, which lies beside the reference's."""
+    folders = [reference.folder.parent / name for name in (PASS_BEFORE, "candidate")]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    return Recording(found, partial=True) if found is not None else None
 
 
 def _blocks(events: Sequence[Event], taken: set[int], beside: set[int]) -> Iterator[list[Event]]:
@@ -685,6 +761,16 @@ def _same(mine: Any, other: Any) -> bool:
 
 def _equal(event: Event, partner: Event) -> bool:
     return bool(_content(event) == _content(partner))
+
+
+def _accumulated(events: Sequence[Event], gradient: Event) -> tuple[int, Event | None]:
+    """Return the number of losses since gradients were last set to zero, and the event that did so."""
+    losses = 0
+    for k in range(min(gradient.index, len(events)) - 1, -1, -1):
+        if events[k].role == "zero":
+            return losses, events[k]
+        losses += events[k].role == "loss"
+    return losses, None
 
 
 def _apart(mine: Any, theirs: Tensor | None) -> tuple[float, str, str]:

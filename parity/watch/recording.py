@@ -8,11 +8,13 @@ after the other, each once.
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -27,6 +29,7 @@ from parity.version import __version__
 
 __all__ = [
     "FORMAT", "End", "Event", "Numbers", "Recorder", "Recording", "RecordingError", "Site", "digest_of", "leaves",
+    "new_folder",
 ]  # fmt: skip
 
 FORMAT = "parity-watch/1"
@@ -118,43 +121,66 @@ def digest_of(value: Tensor | np.ndarray[Any, Any]) -> str:
 def _bytes_of(value: Tensor | np.ndarray[Any, Any]) -> Any:
     if isinstance(value, np.ndarray):
         return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
-    plain = value.detach().cpu().contiguous().reshape(-1)
+    plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     return plain.view(torch.uint8).numpy().data if plain.numel() else b""
 
 
-def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the tensors, arrays and plain values inside nested lists, tuples and mappings, each with its path."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from leaves(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple):
-        for k, item in enumerate(value):
-            yield from leaves(item, f"{name}.{k}" if name else str(k))
-    elif isinstance(value, Tensor | np.ndarray | np.generic | float | int | str | bool) or value is None:
+def leaves(value: Any, name: str = "", *, objects: bool = False, deep: int = 12) -> Iterator[tuple[str, Any]]:
+    """Yield the tensors, arrays and plain values inside nested lists, tuples and mappings, each with its path.
+
+    `objects`: also those in attributes of other objects.
+    """
+    if isinstance(value, Tensor | np.ndarray | np.generic | float | int | str | bool) or value is None:
         yield name, value
+        return
+    if isinstance(value, Mapping):
+        inside: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, list | tuple):
+        inside = enumerate(value)
+    elif objects and not isinstance(value, type | torch.nn.Module | ModuleType) and not callable(value):
+        inside = getattr(value, "__dict__", {}).items()
+    else:
+        return
+    if deep:
+        for key, item in inside:
+            yield from leaves(item, f"{name}.{key}" if name else str(key), objects=objects, deep=deep - 1)
+
+
+def new_folder(folder: Path) -> None:
+    """Make the folder of a recording. Raises RecordingError for one that holds a recording, and for a file."""
+    if (folder / _MANIFEST).exists():
+        raise RecordingError(f"--out {folder} holds a recording already; name a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise RecordingError(f"--out {folder} is a file; name a folder") from None
 
 
 class Recorder:
     """Write a recording into a new folder.
 
     `digests`: False writes only dtypes and shapes. `store`: GiB of values that are stored besides; once they are
-    reached, further ones have digests only.
+    reached, further ones have digests only. `known`: digests of values that another recording holds: they are not
+    stored again.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], *, digests: bool = True, store: float = 0.0) -> None:
-        if (folder / _MANIFEST).exists():
-            raise RecordingError(f"--out {folder} holds a recording already; name a new folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise RecordingError(f"--out {folder} is a file; name a folder") from None
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, Any],
+        *,
+        digests: bool = True,
+        store: float = 0.0,
+        known: Iterable[str] = (),
+    ) -> None:
+        new_folder(folder)
         manifest = {"format": FORMAT, "parity": __version__, "about": dict(about)}
         write_atomic(folder / _MANIFEST, json.dumps(manifest, indent=1, default=str) + "\n")
         self._log = os.open(folder / _EVENTS, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._values = os.open(folder / _VALUES, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._encode = msgspec.json.Encoder().encode
-        self._digests, self._left = digests, int(store * GIB)
-        self._offset, self._stored = 0, set[str]()
+        self.digests, self._left = digests, int(store * GIB)
+        self._offset, self._stored = 0, set(known)
         self._complete = True
         self.count = 0
         self.step = 0
@@ -178,12 +204,10 @@ class Recorder:
         self._write(msgspec.structs.replace(end, stored=self._complete))
 
     def _value(self, value: Any) -> Value:
-        if isinstance(value, np.generic):
-            value = value.item()
         if not isinstance(value, Tensor | np.ndarray):
-            return value if isinstance(value, float | int | str | bool) or value is None else repr(value)[:200]
+            return _plain(value)
         shape, dtype = tuple(value.shape), str(value.dtype).removeprefix("torch.")
-        if not self._digests or dtype == "object" or getattr(value, "is_meta", False) or not _is_dense(value):
+        if not self.digests or dtype == "object" or getattr(value, "is_meta", False) or not _is_dense(value):
             return Numbers("", dtype, shape)
         content = _bytes_of(value)
         digest = str(xxhash.xxh3_128_hexdigest(content))
@@ -192,7 +216,7 @@ class Recorder:
             if size > self._left:
                 self._left, self._complete = 0, False
             else:
-                os.write(self._values, content)
+                _write(self._values, content)
                 self._write(_Stored(digest, self._offset, dtype, shape))
                 self._stored.add(digest)
                 self._offset += size
@@ -200,11 +224,48 @@ class Recorder:
         return Numbers(digest, dtype, shape)
 
     def _write(self, line: _LINE) -> None:
-        os.write(self._log, self._encode(line) + b"\n")
+        try:
+            encoded = self._encode(line)
+        except UnicodeEncodeError:  # half of a surrogate pair, from a file name or an argument
+            encoded = self._encode(msgspec.convert(_encodable(msgspec.to_builtins(line)), _LINE))
+        _write(self._log, encoded + b"\n")
+
+
+def _write(file: int, content: Any) -> None:
+    """Write all of it: a call of the system writes 2 GiB at most."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _plain(value: Any) -> float | int | str | bool | None:
+    """Return a value as JSON holds it: without infinities, and whole numbers of 63 bits."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < 2**63 else str(int(value))
+    if isinstance(value, float):
+        return float(value)
+    return str(value) if isinstance(value, str) else repr(value)[:200]
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _is_dense(value: Any) -> bool:
-    return not isinstance(value, Tensor) or (value.layout is torch.strided and not value.is_quantized)
+    if not isinstance(value, Tensor):
+        return bool(value.dtype.itemsize)
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(value)
+    return not wrapped and value.layout is torch.strided and not value.is_quantized
 
 
 class Recording:
@@ -221,6 +282,7 @@ class Recording:
         self.end: End | None = None
         self._stored: dict[str, _Stored] = {}
         self._read(partial)
+        self._check_values(partial)
 
     def site(self, event: Event | End | None) -> Site | None:
         """Return the line at which it happened."""
@@ -228,14 +290,18 @@ class Recording:
             return self.sites.get(event.path[0]) if event.path else None
         return None if event is None or event.site is None else self.sites.get(event.site)
 
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of the values that are stored."""
+        return frozenset(self._stored)
+
     def tensor(self, numbers: Value) -> Tensor | None:
         """Return the stored numbers; None where they were not stored."""
         entry = self._stored.get(numbers.digest) if isinstance(numbers, Numbers) else None
         if entry is None or not isinstance(numbers, Numbers):
             return None
-        dtype = getattr(torch, numbers.dtype, None)
-        size = int(np.prod(numbers.shape)) * (dtype.itemsize if dtype is not None else 0)
-        if dtype is None or entry.offset + size > len(self._content):
+        dtype, size = _dtype(numbers.dtype), _size(numbers)
+        if dtype is None or size is None or size != _size(entry) or entry.offset + size > len(self._content):
             return None
         raw = bytearray(self._content[entry.offset : entry.offset + size])
         return (torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)).reshape(numbers.shape)
@@ -266,25 +332,106 @@ class Recording:
         try:
             content = file.read_bytes()
         except OSError as error:
+            if partial and isinstance(error, FileNotFoundError):
+                return
             raise RecordingError(f"{self.folder} is cut short: {_EVENTS}: {error.strerror}") from None
         lines = content.split(b"\n")
         whole, rest = lines[:-1], lines[-1]
         for number, line in enumerate(whole, start=1):
+            if self.end is not None:  # a thread of the script went on
+                rest = b""
+                break
             try:
-                entry = decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                self._take(decode(line))
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, RecordingError) as error:
                 raise RecordingError(f"{file}, line {number}: {error}") from None
-            match entry:
-                case Site():
-                    self.sites[entry.id] = entry
-                case _Stored():
-                    self._stored[entry.digest] = entry
-                case End():
-                    self.end = entry
-                case Event():
-                    self.events.append(entry)
         if (rest or self.end is None) and not partial:
             raise RecordingError(
                 f"{self.folder} is cut short after {len(self.events)} events: the process that wrote it was killed; "
                 "--partial compares what is there"
             )
+
+    def _take(self, entry: _LINE) -> None:
+        match entry:
+            case Site():
+                if entry.id in self.sites:
+                    raise RecordingError(f"a second line of code with the number {entry.id}")
+                self.sites[entry.id] = entry
+            case _Stored():
+                if entry.offset < 0 or _size(entry) is None:
+                    raise RecordingError(f"a stored value of {entry.dtype} {list(entry.shape)} at {entry.offset}")
+                self._stored[entry.digest] = entry
+            case End():
+                self._known((entry.site,))
+                self.end = entry
+            case Event():
+                self._check(entry)
+                self.events.append(entry)
+
+    def _check(self, event: Event) -> None:
+        if event.index != len(self.events):
+            raise RecordingError(f"event {event.index} follows event {len(self.events) - 1}")
+        if not 0 <= event.step <= event.index:
+            raise RecordingError(f"event {event.index} at step {event.step}")
+        self._known(event.path)
+        for name, value in event.values.items():
+            if isinstance(value, Numbers) and any(n < 0 for n in value.shape):
+                raise RecordingError(f"event {event.index}: {name} has the shape {list(value.shape)}")
+        for name, kind in _ABOUT.items():
+            if not isinstance(event.about.get(name), kind | None):
+                raise RecordingError(f"event {event.index}: {name} is {str(event.about[name])[:80]!r}")
+        self._known((event.about.get("set_at"), *_lines(event)))
+
+    def _known(self, lines: Iterable[int | None]) -> None:
+        unknown = [line for line in lines if line is not None and line not in self.sites]
+        if unknown:
+            raise RecordingError(f"it names the line of code {unknown[0]}, which is not there")
+
+    def _check_values(self, partial: bool) -> None:
+        needed = max((entry.offset + (_size(entry) or 0) for entry in self._stored.values()), default=0)
+        if needed > len(self._content) and not partial:
+            raise RecordingError(
+                f"{self.folder} is cut short: {_VALUES} has {len(self._content)} of {needed} bytes; "
+                "--partial compares what is there"
+            )
+
+
+_ABOUT: Mapping[str, Any] = {
+    "of": int, "number": int, "group": int, "set_at": int, "generator": str, "module": str, "why": str, "note": str,
+    "function": str, "since": list, "lines": dict,
+}  # fmt: skip
+"""What is known of an event besides its values, and its type."""
+
+
+def _lines(event: Event) -> Iterator[int]:
+    """Yield the lines of code that an event names besides its path. Raises RecordingError for another form."""
+    for entry in event.about.get("since") or ():
+        match entry:
+            case [str(), int() as line]:
+                yield line
+            case [str(), None]:
+                pass
+            case _:
+                raise RecordingError(f"event {event.index}: since has {str(entry)[:80]!r}")
+    for line in (event.about.get("lines") or {}).values():
+        if not isinstance(line, int):
+            raise RecordingError(f"event {event.index}: lines has {str(line)[:80]!r}")
+        yield line
+
+
+def _dtype(name: str) -> torch.dtype | None:
+    found = getattr(torch, name, None)
+    return found if isinstance(found, torch.dtype) else None
+
+
+def _size(value: Numbers | _Stored) -> int | None:
+    """Return the number of bytes; None for a shape or a dtype that cannot be."""
+    if any(n < 0 for n in value.shape):
+        return None
+    dtype = _dtype(value.dtype)
+    if dtype is not None:
+        return math.prod(value.shape) * dtype.itemsize
+    try:
+        return math.prod(value.shape) * np.dtype(value.dtype).itemsize
+    except (TypeError, ValueError, SyntaxError):
+        return None

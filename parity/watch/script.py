@@ -8,47 +8,46 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
+import multiprocessing
 import os
-import resource
-import runpy
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import traceback
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
-from parity.process.child import end, keep
+from parity.process.child import end
 from parity.version import __version__
-from parity.watch.follow import Following
-from parity.watch.hooks import Watch
-from parity.watch.recording import End, Recorder, Recording
+from parity.watch.copying import SKIPPED, copy_folder
+from parity.watch.follow import DIFFERENCES, led_again
+from parity.watch.recording import Recording, new_folder
+from parity.watch.running import serve
 
 __all__ = ["PREFIX", "Script", "Watched", "fingerprint", "watch_script"]
 
 PREFIX = "script:"
 
 _TAIL = 64 * 1024
-_LARGEST_COPIED = 32 << 20
-_READ = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini")
-_SKIPPED = (".git", "__pycache__", ".venv", "venv", "node_modules", ".tox", "wandb", ".idea", ".vscode")
+_GRACE = 30.0
+"""Seconds that a process takes to start, and that one that ran out of time may write what it found."""
 
-_START = "import sys; sys.path.append({root!r}); from parity.watch.script import serve; serve({spec!r}, {memory}); "
+_READ = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini")
+
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
+
+_CONTEXT: Any = multiprocessing.get_context("forkserver")
+"""A server that has imported PyTorch forks the processes of scripts: each starts at once."""
+_CONTEXT.set_forkserver_preload(["parity.watch.preload"])
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Watched:
 def fingerprint(script: Script, how: Watched) -> str:
     """Return a digest of everything that a recording depends on: the script's folder, its arguments, how it ran."""
     digest = hashlib.sha256(json.dumps([str(script), asdict(how), torch.__version__, __version__]).encode())
-    files = sorted(f for f in script.folder.rglob("*") if f.suffix in _READ and not set(_SKIPPED) & set(f.parts))
+    files = sorted(f for f in script.folder.rglob("*") if f.suffix in _READ and not SKIPPED & set(f.parts))
     for file in files:
         with contextlib.suppress(OSError):
             digest.update(str(file).encode() + file.read_bytes())
@@ -135,15 +134,21 @@ def watch_script(
     `follow`: a recording that it is compared with and led along; the differences are then in `out` as well.
     Raises ValueError if it cannot be started.
     """
+    new_folder(out)
     scratch = Path(tempfile.mkdtemp(prefix="parity-script-"))
     try:
-        folder = script.folder if how.in_place else _copy(script.folder, scratch / script.folder.name)
+        folder = script.folder
+        if not how.in_place:
+            folder = scratch / script.folder.name
+            copy_folder(script.folder, folder)
         spec = {
             "script": str(folder / script.path.relative_to(script.folder)),
             "arguments": list(script.arguments),
             "folder": str(folder),
             "work": str(folder / script.work.relative_to(script.folder)),
             "name": script.name,
+            "environment": {"PYTHONHASHSEED": "0", **os.environ, **_ENVIRONMENT},
+            "output": None if how.show else str(scratch / "output"),
             "fingerprint": fingerprint(script, how),
             "out": str(out.resolve()),
             "follow": None if follow is None else str(follow.resolve()),
@@ -159,70 +164,49 @@ def watch_script(
     except ValueError as error:
         raise ValueError(f"{script.name} could not be started: {ended or error}") from None
     if recording.end is None:
-        with (out / "events.jsonl").open("ab") as log:
-            log.write(b"\n" if _torn(out) else b"")
-            log.write(json.dumps({"is": "end", "how": "killed", "why": ended}).encode() + b"\n")
+        _close(out, ended)
         recording = Recording(out, partial=True)
+    if follow is not None and not (out / DIFFERENCES).exists():
+        led_again(Recording(follow, partial=True), recording).write(out)
     return recording
 
 
-def _torn(out: Path) -> bool:
-    content = (out / "events.jsonl").read_bytes()
-    if content and not content.endswith(b"\n"):
-        (out / "events.jsonl").write_bytes(content[: content.rfind(b"\n") + 1])
-    return False
-
-
-def _copy(folder: Path, to: Path) -> Path:
-    """Copy the script's folder, large files as links: it may write where it likes."""
-
-    def copied(source: str, target: str) -> str:
-        if os.path.islink(source) or os.path.getsize(source) > _LARGEST_COPIED:
-            os.symlink(os.path.realpath(source), target)
-            return target
-        return shutil.copy2(source, target)
-
-    def skipped(place: str, names: list[str]) -> list[str]:
-        special = [n for n in names if not (p := Path(place, n)).is_file() and not p.is_dir()]
-        return [n for n in names if n in _SKIPPED] + special
-
-    shutil.copytree(folder, to, symlinks=False, ignore=skipped, copy_function=copied)
-    return to
+def _close(out: Path, why: str) -> None:
+    """Write the end that the process could not write itself, after the last whole line."""
+    log = out / "events.jsonl"
+    content = log.read_bytes() if log.exists() else b""
+    end = json.dumps({"is": "end", "how": "killed", "why": why}).encode()
+    log.write_bytes(content[: content.rfind(b"\n") + 1] + end + b"\n")
 
 
 def _run(spec: Path, how: Watched, scratch: Path, tick: Callable[[], object]) -> str:
     """Run the process to its end; return why it ended, empty if it ended by itself."""
-    code = _START.format(root=str(Path(__file__).parents[2]), spec=str(spec), memory=how.memory)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
-    environment |= {"OMP_NUM_THREADS": str(how.threads)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=scratch,
-        stdin=subprocess.DEVNULL,
-        stdout=None if how.show else subprocess.PIPE,
-        stderr=None if how.show else subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
+    output = scratch / "output"
+    os.mkfifo(output)
+    stream = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(stream, True)
+    opened = os.open(output, os.O_WRONLY)  # until the process ends: a reader of a pipe that nobody writes to ends
+    process = _CONTEXT.Process(target=serve, args=(str(spec), how.memory))
     tail = bytearray()
-    reader = threading.Thread(target=_drain, args=(process.stdout, tail), daemon=True)
-    if process.stdout is not None:
-        reader.start()
-    deadline = time.monotonic() + how.seconds
+    reader = threading.Thread(target=_drain, args=(stream, tail), daemon=True)
+    reader.start()
+    deadline = time.monotonic() + how.seconds + _GRACE
     try:
-        while process.poll() is None:
+        _start(process)
+        while process.is_alive():
             if time.monotonic() > deadline:
                 end(process)
                 return f"it did not end within {how.seconds:g} s"
             tick()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.1)
+            process.join(0.1)
     except BaseException:
-        end(process)
+        if process.pid is not None:
+            end(process)
         raise
-    if process.stdout is not None:
-        reader.join(2.0)
-    status = process.returncode
+    finally:
+        os.close(opened)
+    reader.join(2.0)
+    status = process.exitcode or 0
     printed = bytes(tail).decode(errors="replace").strip().splitlines()[-1:]
     last = f"; it printed last: {_plain(printed[0])}" if printed else ""
     if status < 0:
@@ -230,123 +214,22 @@ def _run(spec: Path, how: Watched, scratch: Path, tick: Callable[[], object]) ->
     return f"it ended with exit code {status}{last}"
 
 
+def _start(process: Any) -> None:
+    """Start a process that does not import the main module of this one: a user's own may start a comparison."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _plain(line: str) -> str:
     return "".join(c if c.isprintable() else " " for c in line)[:300]
 
 
-def _drain(stream: Any, tail: bytearray) -> None:
-    with stream:
-        while chunk := os.read(stream.fileno(), _TAIL):
+def _drain(stream: int, tail: bytearray) -> None:
+    with os.fdopen(stream, "rb", buffering=0) as opened:
+        while chunk := opened.read(_TAIL):
             tail += chunk
             del tail[:-_TAIL]
-
-
-# The process itself
-
-
-def serve(spec: str, memory: int) -> None:
-    """Run the script that the file `spec` describes, in a process made for it."""
-    parent = os.getppid()
-
-    def parent_gone() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-
-    keep(partial(_script, json.loads(Path(spec).read_text()), memory), parent_gone, lambda: None)
-
-
-def _script(spec: Mapping[str, Any], memory: int) -> None:
-    how, folder = spec["how"], Path(spec["folder"])
-    torch.set_num_threads(how["threads"])
-    _limit_memory(memory)
-    about = {
-        "script": spec["name"],
-        "fingerprint": spec["fingerprint"],
-        "arguments": spec["arguments"],
-        "python": sys.version.split()[0],
-        "torch": torch.__version__,
-        "threads": how["threads"],
-    }
-    recorder = Recorder(Path(spec["out"]), about, digests=how["digests"], store=how["store"])
-    follower = None if spec["follow"] is None else Following(Recording(Path(spec["follow"]), partial=True))
-    started = time.monotonic()
-
-    def ended(way: str, why: str = "", site: int | None = None) -> None:
-        with watch.quiet():
-            recorder.end(End(way, why, site, time.monotonic() - started))
-            if follower is not None:
-                follower.write(Path(spec["out"]), recorder)
-
-    def stop() -> None:
-        ended("stopped", f"after {how['stop_after']} optimiser steps")
-        sys.stdout.flush()
-        os._exit(0)
-
-    watch = Watch(recorder, folder, follower=follower, calls=how["calls"], stop_after=how["stop_after"], stop=stop)
-    main = os.getpid()
-    os.register_at_fork(after_in_child=watch.leave)
-    arguments = list(spec["arguments"])
-    os.chdir(spec["work"])
-    sys.path.insert(0, str(Path(spec["script"]).parent))
-    notes: list[str] = []
-    if how["prepare"]:
-        module, _, name = how["prepare"].partition(":")
-        prepared = getattr(importlib.import_module(module), name)(folder, arguments, how["setting"], watch)
-        notes += prepared
-    device = contextlib.nullcontext()
-    if not torch.cuda.is_available() and _names_cuda(folder):
-        device = _OnCpu()  # type: ignore[assignment]
-        notes.append("adapted: no GPU here: what asks for cuda gets the CPU")
-    for note in notes:
-        recorder.event("note", "note", {"note": note}, (), {})
-    sys.argv = [spec["script"], *arguments]
-    warnings.simplefilter("ignore")
-    try:
-        with watch.armed(), device:
-            runpy.run_path(spec["script"], run_name="__main__")
-        way, why, site = "finished", "", None
-    except SystemExit as error:
-        way = "finished" if error.code in (None, 0) else "exited"
-        why, site = f"sys.exit({error.code!r})", _site_of(watch, error.__traceback__)
-    except BaseException as error:  # noqa: BLE001 - whatever it raises is what is recorded
-        way, why = "raised", f"{type(error).__name__}: {str(error)[:400]}"
-        site = _site_of(watch, error.__traceback__)
-        traceback.print_exc()
-    if os.getpid() == main:
-        ended(way, why, site)
-
-
-def _site_of(watch: Watch, trace: TracebackType | None) -> int | None:
-    found = None
-    for frame, line in traceback.walk_tb(trace):
-        number = watch.site_at(frame.f_code, line)
-        found = found if number is None else number
-    return found
-
-
-def _names_cuda(folder: Path) -> bool:
-    files = [f for f in folder.rglob("*.py") if "site-packages" not in f.parts][:500]
-    return any("cuda" in f.read_text("utf-8", errors="replace") for f in files)
-
-
-class _OnCpu(TorchFunctionMode):
-    """Give the CPU to calls that ask for a GPU, on a machine without one."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*map(_on_cpu, args), **{n: _on_cpu(v) for n, v in (kwargs or {}).items()})
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, torch.device) and value.type == "cuda":
-        return torch.device("cpu")
-    return "cpu" if isinstance(value, str) and value.startswith("cuda") else value
-
-
-def _limit_memory(memory: int) -> None:
-    used = 0
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        used = int(statm.read_text().split()[0]) * resource.getpagesize()
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = used + memory
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

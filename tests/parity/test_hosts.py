@@ -349,17 +349,6 @@ def test_a_difference_is_located_in_the_lines_of_the_checkout(tmp_path):
     assert "src" not in set(sys.modules) - before
 
 
-def test_two_checkouts_are_not_traced_and_the_explanation_says_so(tmp_path):
-    component = REGISTRY["q_sample"]
-    root = Host(f"root:{root_checkout(tmp_path / 'a')}")
-    ggfm = Host(f"ggfm:{ggfm_checkout(tmp_path / 'b', planted=' + 1e-3')}")
-    with closing(root), closing(ggfm):
-        found = explain(component, component.examples[0], HostedSide(root), HostedSide(ggfm), CTX)
-    assert found["sentence"].startswith("Mathematics")
-    assert "process of its own" in found["sentence"]
-    assert found["operations"] is None
-
-
 def test_a_folder_alone_is_read_by_the_layout_of_its_files(tmp_path):
     root, ggfm, layouts = root_checkout(tmp_path / "a"), ggfm_checkout(tmp_path / "b"), STUDY.layouts
     assert with_layout(str(root), layouts) == f"root:{root}"
@@ -409,3 +398,15 @@ def test_the_limits_of_a_session_are_those_of_its_checkouts(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "did not answer within 1.5 s" in out
     assert "A component that ended its process is not run once more to be traced" in out
+
+
+def test_a_difference_between_two_checkouts_is_located_in_the_lines_of_the_candidate(tmp_path):
+    component = REGISTRY["q_sample"]
+    reference = Host(f"root:{root_checkout(tmp_path / 'a')}")
+    candidate = Host(f"ggfm:{ggfm_checkout(tmp_path / 'b', planted=' + 1e-3')}")
+    with closing(reference), closing(candidate):
+        sides = HostedSide(reference), HostedSide(candidate)
+        found = explain(component, component.examples[0], *sides, CTX, seconds=5.0)
+    assert found["look_at"]["file"] == "brownian_bridge.py"
+    assert found["look_at"]["line"] == 15
+    assert found["operations"]["candidate"]["operation"] == "add"
