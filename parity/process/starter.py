@@ -20,7 +20,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -33,8 +33,11 @@ _START = "import sys; sys.path.append({root!r}); from parity.process.starter imp
 _READ_AT_START = ("ATEN_", "CUDA", "DYLD_", "KMP_", "LD_", "MKL_", "OMP_", "PYTHON", "TORCH")
 """Beginnings of environment variables that act when an interpreter, or PyTorch, starts: others can be set later."""
 
-_TO_IMPORT = 120.0
-"""Seconds that importing may take: a few, from a cold disk many."""
+_TO_IMPORT = 300.0
+"""Seconds that importing may take: a few, on a machine that is busy otherwise many."""
+
+_PATIENCE = 10.0
+"""Seconds that a starter may take to end."""
 
 _LOOK = 1.0
 """Seconds after which a starter looks whether its parent is still there, besides the end of their connection."""
@@ -100,7 +103,7 @@ class _Starter:
             start_new_session=True,  # Ctrl-C is for the process that asks
         )
         theirs.close()
-        weakref.finalize(self, _end, self._process, self._socket)
+        weakref.finalize(self, _end, self._process, self._socket, self._printed)
 
     def fits(self) -> bool:
         """Return False if it has ended, or if an environment variable that it has read is another one now."""
@@ -113,6 +116,7 @@ class _Starter:
             while (pid := self._hear(end)) is None and not self._gone and time.monotonic() < end:
                 pass
         if pid is None:
+            self._gone = True
             self._printed.seek(0)
             printed = self._printed.read().decode(errors="replace").strip().splitlines()
             raise RuntimeError(" | ".join(["no process can be started", *printed[-5:]]))
@@ -158,9 +162,14 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
 
 
-def _end(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+def _end(process: subprocess.Popen[bytes], connection: socket.socket, printed: IO[bytes]) -> None:
     connection.close()  # it ends at that, with all that it has started
-    process.wait()
+    printed.close()
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _received(connection: socket.socket) -> tuple[Any, list[int]]:
