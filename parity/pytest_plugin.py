@@ -7,7 +7,7 @@ run of other tests loads no task and no data.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,16 +160,50 @@ def script_comparison(pytestconfig: pytest.Config) -> ScriptComparison:
 
 
 @pytest.fixture(scope="session")
-def judged(pytestconfig: pytest.Config, parity_session: Session) -> Iterator[Callable[[Job], dict[str, Any]]]:
-    """Judge a component in a process of its own, kept for the next: one that hangs or dies fails its test alone."""
+def judged(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, parity_session: Session
+) -> Iterator[Callable[[Job], dict[str, Any]]]:
+    """Judge components in processes of their own: one that hangs or dies fails its test alone.
+
+    The first call starts the jobs of all tests to come, on all cores, in their order; a worker of pytest-xdist, which
+    has the others beside it, judges one at a time.
+    """
+    alone = hasattr(pytestconfig, "workerinput")
+    to_come = [] if alone else [compared for item in request.session.items if (compared := _compared(item))]
     limit = time_limit(pytestconfig.getoption("--time-limit"), parity_session.examples)
-    with Pool(open_judge, (session_options(pytestconfig.option),), size=1, time_limit=limit) as pool:
+    size = 1 if alone else max(1, usable_cores() // pytestconfig.getoption("--threads"))
+    with Pool(open_judge, (session_options(pytestconfig.option),), size=size, time_limit=limit) as pool:
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        running: Iterator[None] = iter(())
+
+        def run(jobs: Sequence[Job]) -> Iterator[None]:
+            for k, result in pool.run(jobs):
+                lost = isinstance(result, Failure)
+                found[jobs[k].component, jobs[k].profile] = failed(parity_session, jobs[k], result) if lost else result
+                yield
 
         def judge(job: Job) -> dict[str, Any]:
-            [(_, result)] = pool.run([job])
-            return failed(parity_session, job, result) if isinstance(result, Failure) else result
+            nonlocal running
+            if to_come:
+                running = run([replace(job, component=name, profile=profile) for name, profile in to_come])
+                to_come.clear()
+            while (job.component, job.profile) not in found:
+                for _ in running:
+                    break
+                else:  # this one was none of its jobs, or is asked for again
+                    running = run([job])
+            return found.pop((job.component, job.profile))
 
         yield judge
+
+
+def _compared(item: pytest.Item) -> tuple[str, str] | None:
+    """Return the component and the profile that a test judges, if it does."""
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    if "judged" not in getattr(item, "fixturenames", ()) or "compared" not in parameters:
+        return None
+    component, profile = parameters["compared"]
+    return component.name, profile
 
 
 class ParityReporter:

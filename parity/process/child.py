@@ -21,6 +21,8 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from parity.process.starter import Started
+
 __all__ = ["end", "keep"]
 
 _ADOPT = 36
@@ -63,7 +65,7 @@ def keep(work: Callable[[], None], parent_gone: Callable[[], object], release: C
     _end_like(status)
 
 
-def end(process: subprocess.Popen[bytes] | BaseProcess) -> None:
+def end(process: subprocess.Popen[bytes] | Started | BaseProcess) -> None:
     """End a keeper and everything under it."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):

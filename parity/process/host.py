@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -32,11 +32,12 @@ from parity.diagnosis.rng_trace import RngTrace, recorded
 from parity.diagnosis.trace import Trace, plain_trace, trace_of, traced
 from parity.execution import Outcome, execute, run, settings_kept, text_of
 from parity.process.child import end, keep
+from parity.process.starter import Started, start
 from parity.process.wire import SIZE, decode, encode, from_plain, to_plain
 from parity.side import Capabilities, MissingComponent, Side, SideDied, SideTimedOut
 from parity.study import NoCheckout, find_checkout, installed
 
-__all__ = ["Host", "HostedSide", "Limits", "limit_hosts", "load_hosted", "serve"]
+__all__ = ["Host", "HostedSide", "Limits", "limit_hosts", "load_hosted", "prepare", "serve"]
 
 _KEPT = 64 * 1024
 """Bytes of the checkout's output that are kept: the last ones."""
@@ -46,11 +47,6 @@ _TO_LOAD = 120.0
 
 _PATIENCE = 8
 """Times the seconds of computing for a diagnosis that it may take on the clock, besides one call."""
-
-_START = (
-    "import sys; sys.path.append({root!r}); from parity.process.host import serve; "
-    "serve({requests}, {replies}, {memory}, {scratch!r})"
-)
 
 
 @dataclass(frozen=True)
@@ -183,7 +179,10 @@ class Host:
         if self._running is None:
             layouts = installed().layouts
             layout, _ = find_checkout(self.specifier, layouts)
-            self._running = _Running(self.limits)
+            try:
+                self._running = _Running(self.limits)
+            except RuntimeError as error:
+                raise ValueError(f"{self.specifier} cannot be loaded: {error}") from None
             message = "load", layouts[layout].loader, self.specifier
             try:
                 reply = self._exchange(message, max(self.limits.seconds, _TO_LOAD))
@@ -231,26 +230,15 @@ class _Running:
         self._folder = tempfile.mkdtemp(prefix="parity-host-")
         theirs_in, self._requests = os.pipe()
         self._replies, theirs_out = os.pipe()
-        code = _START.format(
-            root=str(Path(__file__).parents[2]),
-            requests=theirs_in,
-            replies=theirs_out,
-            memory=limits.memory,
-            scratch=self._folder,
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(theirs_in, theirs_out),
-            start_new_session=True,  # Ctrl-C is for the process that asks
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        printed, output = os.pipe()
+        try:
+            target, given = f"{__name__}:{serve.__name__}", (limits.memory, self._folder)
+            self._process = start(target, given, (theirs_in, theirs_out, output), self._folder)
+        finally:
+            for pipe in (theirs_in, theirs_out, output):
+                os.close(pipe)
         self._tail = bytearray()
-        threading.Thread(target=_drain, args=(self._process.stdout, self._tail), daemon=True).start()
+        threading.Thread(target=_drain, args=(printed, self._tail), daemon=True).start()
         self._end = weakref.finalize(self, _end, self._process, self._folder, self._requests, self._replies)
 
     def exchange(self, message: tuple[Any, ...], seconds: float) -> dict[str, Any]:
@@ -308,15 +296,15 @@ class _Running:
         return f"ended with exit code {code}"
 
 
-def _drain(stream: IO[bytes], tail: bytearray) -> None:
+def _drain(output: int, tail: bytearray) -> None:
     """Keep the last of the output. No method: a thread that holds its object would keep the process alive."""
-    with stream:
+    with os.fdopen(output, "rb") as stream:
         while chunk := os.read(stream.fileno(), _KEPT):
             tail += chunk
             del tail[:-_KEPT]
 
 
-def _end(process: subprocess.Popen[bytes], folder: str, *pipes: int) -> None:
+def _end(process: Started, folder: str, *pipes: int) -> None:
     end(process)
     for pipe in pipes:
         os.close(pipe)
@@ -331,12 +319,18 @@ def _shown(output: str) -> str:
 # The process itself
 
 
-def serve(requests: int, replies: int, memory: int, scratch: str) -> None:
+def prepare() -> None:
+    """Import what a host needs, now, before a checkout can stand in the way of it."""
+    torch.set_num_threads(1)
+    installed()
+    importlib.import_module("torch._dynamo")  # PyTorch does, in seconds, where a dispatch mode is entered first
+
+
+def serve(parent: int, memory: int, scratch: str, requests: int, replies: int) -> None:
     """Answer requests from one pipe over the other, in a process made for it, until the asking side closes them.
 
-    Removes the folder `scratch` where its parent has ended without doing so.
+    Removes the folder `scratch` where the asking side has ended without doing so.
     """
-    parent = os.getppid()
 
     def parent_gone() -> None:
         while os.getppid() == parent:
@@ -347,8 +341,6 @@ def serve(requests: int, replies: int, memory: int, scratch: str) -> None:
         for pipe in (requests, replies):
             os.close(pipe)
 
-    torch.set_num_threads(1)
-    installed()  # now, before a checkout can stand in the way of what it imports
     keep(partial(_answer, requests, replies, memory), parent_gone, release)
 
 

@@ -92,7 +92,8 @@ class Pool:
         self._methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in self._methods else "spawn")
         if "forkserver" in self._methods:
-            self._context.set_forkserver_preload([opener.__module__])
+            # A dispatch mode that is entered first imports torch._dynamo, which takes as long as PyTorch itself.
+            self._context.set_forkserver_preload([opener.__module__, "torch._dynamo"])
         self._folder = tempfile.TemporaryDirectory(prefix="parity-")
         self._workers: list[_Worker] = []
         self._started = 0

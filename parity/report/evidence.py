@@ -33,11 +33,11 @@ _EDGES = np.linspace(_LOWEST, _HIGHEST, 2 * (_HIGHEST - _LOWEST) + 1)
 """Bins of log10 of the relative error, half a decade each."""
 
 
-def plot_data(session: Session, results: Results = ()) -> list[Plot]:
-    """Return the document's `plots`, as `parity.report.plot.plot` makes them, for every component and profile.
+def plot_data(session: Session, results: Results | None = None) -> list[Plot]:
+    """Return the document's `plots`, as `parity.report.plot.plot` makes them, for each of `results`.
 
-    Errors are shown at the input that each of `results` shows, else at the component's first example. A plot that
-    cannot be made is an entry with `missing` (why) and no panels.
+    Errors are shown at the input that the result shows; without `results`, of every component and profile, at the
+    component's first example. A plot that cannot be made is an entry with `missing` (why) and no panels.
     """
     plots: list[Plot] = []
     for profile, component, params in _inputs(session, results):
@@ -49,7 +49,7 @@ def plot_data(session: Session, results: Results = ()) -> list[Plot]:
     return plots
 
 
-def source_data(session: Session, results: Results = ()) -> dict[str, Any]:
+def source_data(session: Session, results: Results | None = None) -> dict[str, Any]:
     """Return the document's `sources`.
 
     `functions`: each function's `file`, `function`, `line` and `text`, by a key. `executed`: per component and profile
@@ -88,12 +88,12 @@ def executed(session: Session, component: Component, side: Side, params: Mapping
     return [function | {"part": min(part, key=PARTS.index)} for function, part in functions if function]
 
 
-def _inputs(session: Session, results: Results) -> Iterator[tuple[str, Component, Mapping[str, Any]]]:
-    """Return profile, component and input of everything that is compared; not where a process did not survive it."""
-    shown = {(row["profile"], row["component"]): row for row in results}
+def _inputs(session: Session, results: Results | None) -> Iterator[tuple[str, Component, Mapping[str, Any]]]:
+    """Return profile, component and input of everything that was compared; not where a process did not survive it."""
+    shown = None if results is None else {(row["profile"], row["component"]): row for row in results}
     for profile in session.profiles:
         for component in session.components:
-            row = shown.get((profile, component.name), {})
+            row = {} if shown is None else shown.get((profile, component.name), {"finished": False})
             if row.get("finished", True):
                 params = (row.get("judgement") or {}).get("params") or component.examples[0]
                 yield profile, component, params

@@ -27,7 +27,7 @@ from parity.watch.recording import End, Event, Numbers, Recording, Site
 
 __all__ = [
     "DIFFERENCES", "PASS_BEFORE", "Difference", "Following", "Place", "aligned", "compare_recordings", "led_again",
-    "read_differences",
+    "plain_difference", "read_differences",
 ]  # fmt: skip
 
 DIFFERENCES = "differences.json"
@@ -52,6 +52,12 @@ _BESIDE = {"note", "printed", "call", "return", "save", "load", "observe", "sett
 _LOOSE = {"batch", "optimiser", "scheduler", "clip", "weights", "gradient", "loss", "rate", "output", "forward"}
 """Roles whose events are partners even where their shapes differ."""
 
+_SETTINGS = {"optimiser", "scheduler", "clip"}
+"""Roles whose events say which of several things is made, and with what."""
+
+_CAUSED = {"forward", "weights", "batch", "grad", "output", "loss"}
+"""Roles whose numbers may come from a draw just before."""
+
 _NUMERIC = {"seed", "draw", "batch", "forward", "output", "loss", "grad", "gradient", "weights"}
 
 KINDS = ("configuration", "randomness", "mathematics", "order", "missing", "extra", "rounding")
@@ -75,7 +81,8 @@ class Difference(Struct, kw_only=True):
 
     `kind`: one of `KINDS`. `what`: the quantity and both its values. `step`: optimiser steps before it was first seen.
     `count`: times it was seen. `reference`, `candidate`: both lines. `neutralised`: what was put in its place.
-    `follows`: what differs because of it. `event`: the candidate's event, `of`: the reference's.
+    `follows`: what differs because of it. `operations`: those at which both sides part, the
+    reference's first. `event`: the candidate's event, `of`: the reference's.
     """
 
     kind: str
@@ -89,6 +96,7 @@ class Difference(Struct, kw_only=True):
     neutralised: str = ""
     follows: list[str] = []
     lines: list[str] = []
+    operations: list[str] = []
     event: int | None = None
     of: int | None = None
 
@@ -131,13 +139,22 @@ class Following:
         self._extra: list[Event] = []
         self._differences: dict[Any, Difference] = {}
         self._because: dict[tuple[str, int], list[str]] = defaultdict(list)
-        self._apart: dict[str, tuple[str, int] | None] = {}
+        self._apart: dict[str, tuple[str, int] | Difference | None] = {}
         self._open: list[tuple[str, int]] = []
         self._this_step: list[Difference] = []
         self._events: list[Event] = []
         self._sites: dict[int, Site] = {}
         self._other_model: Difference | None = None
         self._zero_of: dict[int, Event] = {}
+        self._lines_of: dict[int, int] = {}
+        self._pending: Difference | None = None
+        self._synced = -1
+        self._led_to = {path for paths in self._partners.values() for path in paths}
+        self._dtypes: set[tuple[str, str]] = set()
+        self._results = {digest for event in reference.events if event.role == "output" for digest in _digests(event)}
+        self._other_class: Difference | None = None
+        self._changed: tuple[int, Difference] | None = None
+        self._round: tuple[str, int] | None = None
         self._latest: dict[str, int] = defaultdict(lambda: -1)
         self._reported: set[tuple[str, str]] = set()
         self.compared: Counter[str] = Counter()
@@ -154,7 +171,9 @@ class Following:
             return self._call(event, values)
         stream = _stream(event)
         if event.role == "batch" and self._lead and self._ended(stream, event):
-            self._add_plain("configuration", event, None, "more batches than the reference's loader has")
+            of = self._streams[stream][: self._at[stream]]
+            last = self._reference.events[of[-1]] if of else None
+            self._add_plain("configuration", event, last, "more batches than the reference's loader has")
             return {STOP: True}
         partner = self._partner(stream, event)
         if partner is None:
@@ -167,6 +186,8 @@ class Following:
         put = self._compare(stream, event, partner, values)
         self.pairs[event.index] = partner.index
         self._latest[event.role] = partner.index
+        if event.role not in _DRAWN:
+            self._synced = max(self._synced, partner.index)
         return put
 
     def more(self, like: Any) -> Any:
@@ -252,6 +273,8 @@ class Following:
                 return None
             return self._take(stream, at)
         wanted = self._partners.get(event.path)
+        if event.role in _DRAWN and (late := self._late(stream, event, wanted)) is not None:
+            return late
         window = range(at, min(at + _WINDOW, len(listed)))
         lines = event.path[:1]
         for loose in (False, True):
@@ -273,7 +296,30 @@ class Following:
                 if event.role in _DRAWN:
                     self._add_plain("order", event, found, f"{_named(event)} comes later than in the reference")
                 return found
+        return self._substituted(stream, event, wanted)
+
+    def _late(self, stream: str, event: Event, wanted: Any) -> Event | None:
+        """Return a draw that the reference made since both were last together, in the place of which another came."""
+        for k, passed in enumerate(self._passed[stream]):
+            found = self._reference.events[passed]
+            if passed > self._synced and found.key == event.key and (wanted is None or found.path in wanted):
+                del self._passed[stream][k]
+                self._add_plain("order", event, found, f"{_named(event)} comes later than in the reference")
+                kept = self._differences["order", event.role, event.path[:1], found.path[:1]]
+                kept.follows += self._because.pop(("missing", passed), [])
+                return found
         return None
+
+    def _substituted(self, stream: str, event: Event, wanted: Any) -> Event | None:
+        """Return a draw that has no partner and stands where this one stands, which has none either."""
+        listed, at = self._streams[stream], self._at[stream]
+        if event.role != "draw" or wanted is not None or at >= len(listed):
+            return None
+        found = self._reference.events[listed[at]]
+        between = self._reference.events[self._synced + 1 : found.index]
+        if found.role != "draw" or found.path in self._led_to or any(e.role not in _DRAWN | _BESIDE for e in between):
+            return None
+        return self._take(stream, at)
 
     def _take(self, stream: str, k: int) -> Event:
         listed = self._streams[stream]
@@ -298,15 +344,22 @@ class Following:
         if event.role == "gradient":
             self._this_step = []
         if event.role not in _DRAWN and event.role not in ("optimiser", "scheduler"):
-            self._open = []
+            self._open, self._pending = [], None
         return found.put if self._lead else {}
 
     def _differing(self, event: Event, partner: Event, values: Mapping[str, Any]) -> _Found:
         found = _Found()
+        if event.role in _SETTINGS and event.key != partner.key:
+            found.names, found.kind, found.says = ["class"], "plain", [f"{event.key} for {partner.key}"]
         named = _paired(event, partner)
+        if named is None and self._another_pass(event):
+            return found
         if named is None:
-            found.names, found.kind, found.size = list(event.values), "shape", float("inf")
+            found.names, found.kind, found.size = list(event.values) or ["form"], "shape", float("inf")
             found.says = [f"{_form(event)}, {_form(partner)} in the reference"]
+            if event.role == "gradient" and not event.values:
+                found.says = ["there are none"]
+                found.put = {name: self._reference.tensor(value) for name, value in partner.values.items()}
             if event.role == "batch" and len(event.values) == len(partner.values):
                 named = list(zip(event.values, partner.values, strict=True))
             else:
@@ -327,6 +380,10 @@ class Following:
                 found.names.append(name)
             if isinstance(other, Numbers):
                 tensor = self._reference.tensor(other)
+                if isinstance(mine, Numbers) and self._another_dtype(
+                    found, name, mine, other, values.get(name), tensor
+                ):
+                    continue
                 if tensor is not None:
                     found.put[name] = tensor
                 if isinstance(mine, Numbers) and _shape(mine) == _shape(other):
@@ -341,6 +398,34 @@ class Following:
                 found.says.append(f"{name} {_number(mine)} for {_number(other)}")
         return found
 
+    def _another_pass(self, event: Event) -> bool:
+        """True for a module's pass that is divided otherwise: gradients, or results, tell whether it differs."""
+        if event.role == "forward":
+            return True
+        if event.role != "output":
+            return False
+        of = self._by_index(int(event.about.get("of", -1)))
+        return of is None or bool(of.about.get("grad", True)) or bool(self._results & set(_digests(event)))
+
+    def _another_dtype(
+        self, found: _Found, name: str, mine: Numbers, other: Numbers, value: Any, tensor: Tensor | None
+    ) -> bool:
+        """Say once that numbers have another precision; True where they are the same but for that."""
+        if mine.dtype == other.dtype or not (mine.dtype.startswith("float") and other.dtype.startswith("float")):
+            return False
+        if _shape(mine) != _shape(other) or value is None or tensor is None:
+            return False
+        if (mine.dtype, other.dtype) not in self._dtypes:
+            self._dtypes.add((mine.dtype, other.dtype))
+            found.kind = _graver(found.kind, "plain")
+            found.says.append(f"{name} is {mine.dtype}, {other.dtype} in the reference")
+            return _apart(value, tensor)[1] == "rounding"
+        found.names.remove(name)
+        if _apart(value, tensor)[1] == "rounding":
+            return True
+        found.names.append(name)
+        return False
+
     def _keep(self, stream: str, event: Event, partner: Event, found: _Found) -> None:
         """Keep a difference, or say of which other one it is a consequence."""
         says = f"{_named(event)}: {'; '.join(found.says[:4])}" + (" ..." if len(found.says) > 4 else "")
@@ -351,8 +436,14 @@ class Following:
             what = f"trains {mine} in the place of {theirs}: {_sizes(event)} for {_sizes(partner)}"
             self._other_model = self._add("mathematics", event, partner, f"{what}; nothing after it is compared", found)
             return
+        if event.role == "draw" and event.key != partner.key:
+            self._keep_law(stream, event, partner, found)
+            return
         if event.role == "draw":
             cause = self._apart.get(stream)
+            if isinstance(cause, Difference):
+                cause.follows.append(f"{_named(event)} {self._where(event)}")
+                return
             if cause is not None:
                 self._because[cause].append(f"{_named(event)} {self._where(event)}")
                 return
@@ -364,9 +455,19 @@ class Following:
                 "configuration", event, partner, f"seed of {event.key}: {found.says[0].removeprefix('seed ')}", found
             )
             return
-        cause = self._cause(event, partner) if found.kind != "rounding" or event.role == "forward" else None
+        cause = self._cause(event, partner) if found.kind != "rounding" else None
+        if self._pending is not None and cause is None and event.role in _CAUSED and found.kind != "rounding":
+            self._pending.follows.append(f"{_named(event)} {self._where(event)}")
+            self._this_step.append(self._pending)
+            return
+        if cause is None and event.role == "batch" and event.about.get("number"):
+            cause = self._round
+        if event.role == "batch":
+            self._round = cause
         if cause is not None:
             self._because[cause].append(f"{_named(event)} {self._where(event)}")
+            return
+        if event.role == "gradient" and self._handled_otherwise(event, partner, found):
             return
         if event.role == "gradient" and (zeroed := self._zeroed(event, partner)) is not None:
             kept = self._add("mathematics", event, partner, zeroed[0], found)
@@ -379,10 +480,74 @@ class Following:
         if event.role in ("rate",) and (made := self._made("scheduler")) is not None:
             made.follows.append(f"{says}, step {event.step}")
             return
+        if event.role == "weights" and event.about.get("why") == "step" and self._other_class is not None:
+            self._other_class.follows.append(f"{_named(event)} {self._where(event)}")
+            return
+        if event.role == "loss" and self._changed is not None and self._changed[0] == event.index - 1:
+            self._changed[1].follows.append(f"{_named(event)} {self._where(event)}")
+            self._this_step.append(self._changed[1])
+            return
         kind = _CLASS.get((event.role, found.kind)) or _CLASS.get((event.role, "")) or _kind_of(found.kind)
         kept = self._add(kind, event, partner, says, found)
+        if event.role == "optimiser" and event.key != partner.key:
+            self._other_class = kept
+        if event.role == "weights" and event.about.get("why") == "changed":
+            self._changed = event.index, kept
         if event.role in ("forward", "output", "loss", "batch") and kept.counts:
             self._this_step.append(kept)
+
+    def _keep_law(self, stream: str, event: Event, partner: Event, found: _Found) -> None:
+        """Keep a draw of another law or size, in the place of the reference's."""
+        what = f"{_named(event)}, {partner.key} in the reference"
+        law, theirs = event.key.partition("[")[0], partner.key.partition("[")[0]
+        sized = next((d for d in self._differences.values() if d.size == float("inf")), None)
+        if law == theirs and sized is not None:
+            sized.follows.append(f"{_named(event)} {self._where(event)}")
+            return
+        setting = event.about.get("function") == partner.about.get("function") and "dropout" in law
+        sign = "law", event.path[:1], partner.path[:1], event.about.get("function")
+        if sign not in self._differences:
+            kind = "configuration" if setting or law == theirs else "randomness"
+            self._differences[sign] = self._made_difference(kind, event, partner, what, found)
+        else:
+            self._differences[sign].count += 1
+        self._pending = self._apart[stream] = self._differences[sign]
+
+    def _handled_otherwise(self, event: Event, partner: Event, found: _Found) -> bool:
+        """True where what was done to the gradients since the last step tells why they differ."""
+        mine, theirs = ([list(e) for e in side.about.get("since") or ()] for side in (event, partner))
+        batches = _accumulated(self._events, event)[0], _accumulated(self._reference.events, partner)[0]
+        for what, name in (("clip", "clip"), ("zero_grad", "zero_grad")):
+            ours, others = ([line for did, line in side if did == what] for side in (mine, theirs))
+            if len(ours) == len(others) and [e[0] for e in mine] == [e[0] for e in theirs]:
+                continue
+            if what == "clip" and len(ours) != len(others):
+                self._because["clip", -1].append(f"gradients {self._where(event)}")
+                return True
+            if what == "clip" or batches[0] == batches[1] or (len(ours) > len(others) and len(ours) > 1):
+                continue
+            kind = "missing" if len(ours) < len(others) else "order" if len(ours) == len(others) else "extra"
+            if kind == "order" and sorted(e[0] for e in mine) != sorted(e[0] for e in theirs):
+                continue
+            says = {
+                "missing": f"{name} is missing",
+                "extra": f"{name} only in the candidate",
+                "order": f"{name} at another place",
+            }
+            sign = "since", what, kind, event.path[:1], partner.path[:1]
+            if sign in self._differences:
+                self._differences[sign].count += 1
+                return True
+            made = self._made_difference(
+                kind, event, partner, f"{says[kind]}: {_named(event)}: {'; '.join(found.says[:2])}", found
+            )
+            at, of = (next((line for line in lines if line is not None), None) for lines in (ours, others))
+            made.reference = _place(self._reference.sites.get(of)) if of is not None else made.reference
+            if at is not None:
+                self._lines_of[event.index] = at
+            self._differences[sign] = made
+            return True
+        return False
 
     def _zeroed(self, event: Event, partner: Event) -> tuple[str, Event] | None:
         """Return what is said of gradients of other batches than the reference's, and where they were set to zero."""
@@ -410,10 +575,12 @@ class Following:
 
     def _cause(self, event: Event, partner: Event) -> tuple[str, int] | None:
         """Return the draw that one side alone made just before, from which the difference may come."""
-        if event.role not in ("forward", "weights", "batch", "grad"):
+        if event.role not in _CAUSED:
             return None
         if self._open:
             return self._open[-1]
+        if event.role in ("output", "loss"):
+            return None
         taken = set(self.pairs.values())
         for index in range(partner.index - 1, self._latest[event.role], -1):
             found = self._reference.events[index]
@@ -434,14 +601,19 @@ class Following:
             kept.count += 1
             kept.size = max(kept.size or 0.0, found.size)
             return kept
-        put = _NEUTRALISED.get(event.role, "the reference's values are put there") if found.put and self._lead else ""
-        made = Difference(
-            kind=kind, role=event.role, what=what, step=event.step, size=found.size, event=event.index,
-            of=partner.index, reference=_place(self._reference.site(partner)), candidate=self._place(event),
-            neutralised=put,
-        )  # fmt: skip
-        self._differences[sign] = made
+        made = self._differences[sign] = self._made_difference(kind, event, partner, what, found)
         return made
+
+    def _made_difference(self, kind: str, event: Event, partner: Event, what: str, found: _Found) -> Difference:
+        put = _NEUTRALISED.get(event.role, "the reference's values are put there") if found.put and self._lead else ""
+        mine, theirs = (_line(side, names) for side, names in ((event, found.names), (partner, found.names)))
+        if mine is not None:
+            self._lines_of[event.index] = mine
+        place = self._reference.sites.get(theirs) if theirs is not None else self._reference.site(partner)
+        return Difference(
+            kind=kind, role=event.role, what=what, step=event.step, size=found.size, event=event.index,
+            of=partner.index, reference=_place(place), candidate=self._place(event), neutralised=put,
+        )  # fmt: skip
 
     def _sign(self, kind: str, event: Event, partner: Event, found: _Found) -> Any:
         """Return what two findings of one difference share. Inputs of forward passes came from somewhere before."""
@@ -475,18 +647,28 @@ class Following:
         whole = end is not None and end.how == "finished"
         for kept in self._differences.values():
             if kept.event is not None:
-                kept.candidate = self._place(self._zero_of.get(kept.event) or self._by_index(kept.event))
+                line = self._lines_of.get(kept.event)
+                kept.candidate = (
+                    self._place(self._zero_of.get(kept.event) or self._by_index(kept.event))
+                    if line is None
+                    else _place(self._sites.get(line))
+                )
         found = list(self._differences.values())
         if self._other_model is not None:
             events, whole = events[: self._other_model.of], False
         unmatched = [e for e in events if e.index not in taken and e.role not in _BESIDE]
+        unmatched = _without_divided(unmatched, events, self._events)
         before = [e for e in unmatched if e.index < last]
         blocks = _blocks(before, taken, {e.index for e in events if e.role in _BESIDE})
         found += self._grouped("missing", blocks, self._reference.sites)
         mine = {e.index for e in self._events if e.role in _BESIDE}
         matched = {index for index in self.pairs if index >= 0}
-        found += self._grouped("extra", _blocks(self._extra, matched, mine), self._sites)
+        extra = _without_divided(self._extra, self._events, events)
+        found += self._grouped("extra", _blocks(extra, matched, mine), self._sites)
         rest = [e for e in unmatched if e.index > last]
+        lines = {line for d in found if d.kind == "randomness" and d.reference for line in d.lines}
+        if all(e.role == "draw" and str(self._reference.site(e)) in lines for e in rest):
+            rest = []
         if rest and whole:
             found.append(self._goes_on(rest, end))
         if end is not None and end.how not in ("finished", "stopped") and self._other_model is None:
@@ -517,7 +699,7 @@ class Following:
         recording = Recording(out, partial=True)
         found = self.finish(recording.end, recording.sites)
         document = {
-            "differences": [_plain(d) for d in found],
+            "differences": [plain_difference(d) for d in found],
             "compared": dict(self.compared),
             "equal": dict(self.equal),
             "pairs": [[mine, theirs] for mine, theirs in sorted(self.pairs.items())],
@@ -537,8 +719,11 @@ class Following:
         groups: dict[Any, Difference] = {}
         for block in blocks:
             evaluates = self._evaluates(kind, block)
-            sign = (evaluates, *dict.fromkeys((e.role, e.path[:1]) for e in block))
+            drawn = {e.role for e in block} <= _DRAWN
+            sign = (evaluates, *dict.fromkeys(("draw" if drawn else e.role, e.path[:1]) for e in block))
             because = [text for e in block for text in self._because.get((kind, e.index), ())]
+            if any(e.role == "clip" for e in block):
+                because += self._because.pop(("clip", -1), [])
             if sign in groups:
                 groups[sign].count += 1
                 groups[sign].follows += because
@@ -701,6 +886,39 @@ def _alignment(mine: Sequence[Event], theirs: Sequence[Event]) -> list[tuple[Eve
     return pairs[::-1]
 
 
+def _digests(event: Event) -> list[str]:
+    """Return the digests of the numbers that are more than a few: these are the same by chance as well."""
+    return [v.digest for v in event.values.values() if isinstance(v, Numbers) and v.digest and np.prod(v.shape) > 1]
+
+
+def _line(event: Event, names: Sequence[str]) -> int | None:
+    """Return the line that set what an event reports, where it is known to be another one than the event's."""
+    if event.role == "rate":
+        return event.about.get("set_at")
+    lines = event.about.get("lines") or {}
+    return next((lines[name] for name in names if name in lines), None)
+
+
+def _without_divided(unmatched: Sequence[Event], events: Sequence[Event], others: Sequence[Event]) -> list[Event]:
+    """Return the events without passes of modules that the other script divides otherwise, to the same result.
+
+    With gradients, losses and gradients tell whether a pass differs.
+    """
+    results = {digest for event in others if event.role == "output" for digest in _digests(event)}
+    of = {e.about.get("of"): e for e in events if e.role == "output"}
+    known = {e.index: e for e in events if e.role == "forward"}
+
+    def divided(event: Event) -> bool:
+        if event.role not in ("forward", "output"):
+            return False
+        forward = event if event.role == "forward" else known.get(int(event.about.get("of", -1)))
+        output = of.get(event.index) if event.role == "forward" else event
+        graded = forward is None or bool(forward.about.get("grad", True))
+        return graded or (output is not None and bool(results & set(_digests(output))))
+
+    return [event for event in unmatched if not divided(event)]
+
+
 def _content(event: Event) -> Any:
     return event.key, tuple(v.digest if isinstance(v, Numbers) else v for v in event.values.values())
 
@@ -791,7 +1009,7 @@ def _apart(mine: Any, theirs: Tensor | None) -> tuple[float, str, str]:
     gap = float((a - b).abs().max()) if b.numel() else 0.0
     if not np.isfinite(gap):
         return float("inf"), "values", "is not finite on one side only"
-    size = gap / scale if scale else float("inf")
+    size = gap / scale if scale else float("inf") if gap else 0.0
     kind = "rounding" if size <= _ROUNDING * EPS32 else "values"
     return size, kind, f"differs by {size:.2g} of its largest number"
 
@@ -884,7 +1102,8 @@ def _when(difference: Difference, back: Mapping[int, int]) -> float:
     return max((mine + 0.5 for theirs, mine in back.items() if theirs < of), default=-1.0)
 
 
-def _plain(difference: Difference) -> dict[str, Any]:
+def plain_difference(difference: Difference) -> dict[str, Any]:
+    """Return a difference as it is written."""
     plain = {name: getattr(difference, name) for name in difference.__struct_fields__}
     size = plain["size"]
     plain["size"] = None if size is None or not np.isfinite(size) else float(size)

@@ -234,6 +234,10 @@ class Watch:
         """True where this thread's events are reported."""
         return not self._thread.quiet and _Current.watch is self
 
+    def computing(self) -> bool:
+        """True where the script itself computes: not an optimiser's step, nor what hooks do."""
+        return self.watching() and not self._stepping
+
     # Arming
 
     @contextlib.contextmanager
@@ -594,6 +598,8 @@ class Watch:
             for name, parameter in zip(names, tensors, strict=True):
                 if name in given and parameter.grad is not None:
                     parameter.grad.copy_(given[name])
+                elif name in given:
+                    parameter.grad = given[name].to(parameter).clone()
         self._stepping = True
 
     def _after_step(self, optimiser: Any, *_: Any) -> None:
@@ -676,7 +682,7 @@ class Watch:
                 self._read.add(id(tensor))
 
     def _writes(self, original: Callable[..., Any], tensor: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(tensor) is nn.Parameter:
+        if type(tensor) is nn.Parameter or (tensor.requires_grad and tensor.is_leaf):
             self._noted_write(tensor)
         return original(tensor, *args, **kwargs)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parity.watch.follow import PASS_BEFORE, Difference, aligned, read_differences
+from parity.watch.locate import last_events, locate, read_operations
 from parity.watch.recording import Recording
 from parity.watch.script import Script, Watched, fingerprint, watch_script
 
@@ -57,6 +58,7 @@ def compare_scripts(
             _check_it_trains(script, made)
     theirs, first = (Recording(places[name], partial=True) for name in ("reference", "candidate"))
     led = _led(candidate, theirs, first, places["led"], other, lambda: tick("led"))
+    _locate(reference, candidate, out, how, other, tick)
     found = read_differences(places["led"])
     return Pair(theirs, first, led, found["differences"], found["compared"], found["equal"], found["pairs"])
 
@@ -83,6 +85,25 @@ def _led(
         shutil.copytree(out, before)
     shutil.rmtree(before, ignore_errors=True)
     return led
+
+
+def _locate(
+    reference: Script, candidate: Script, out: Path, how: Watched, other: Watched, tick: Callable[[str], object]
+) -> None:
+    """Run both once more to tell at which operations they part, where their events do not."""
+    last = last_events(read_differences(out / "led")["differences"])
+    if last is None:
+        return
+    sides = []
+    for script, name, watched, until in ((reference, "reference", how, last[0]), (candidate, "led", other, last[1])):
+        place = out / f"operations of {name}"
+        shutil.rmtree(place, ignore_errors=True)
+        follow = out / "reference" if name == "led" else None
+        watched = replace(watched, store=0.0, operations=until)
+        made = watch_script(script, place, watched, follow=follow, tick=lambda name=name: tick(name))  # type: ignore[misc]
+        sides.append((made, read_operations(place)))
+        shutil.rmtree(place, ignore_errors=True)
+    locate(out / "led", sides[0], sides[1])
 
 
 def _check_it_trains(script: Script, recording: Recording) -> None:

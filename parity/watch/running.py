@@ -29,6 +29,7 @@ from parity.process.child import keep
 from parity.watch.copying import copy_before_writing
 from parity.watch.follow import Following
 from parity.watch.hooks import Watch
+from parity.watch.locate import Operations
 from parity.watch.recording import End, Recorder, Recording
 
 __all__ = ["serve"]
@@ -108,8 +109,11 @@ def _script(spec: Mapping[str, Any], memory: int) -> None:
     _free_names(script.parent)
     ending.guard(how["seconds"])
     trace = None
+    traced: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if how["operations"] is not None:
+        traced = ending.operations = Operations(watch, how["operations"])
     try:
-        with watch.armed(), device:
+        with watch.armed(), device, traced:
             sys.stderr = ending.errors = _LastLine(sys.stderr)
             try:
                 runpy.run_path(str(script), run_name="__main__")
@@ -136,6 +140,7 @@ class _Ending:
         self._site: int | None = None
         self._told = False
         self.errors: _LastLine | None = None
+        self.operations: Operations | None = None
         self.watch: Watch
         self._exit = os._exit
 
@@ -150,6 +155,8 @@ class _Ending:
         self.watch.leave()
         with self.watch.quiet(), self.watch.lock:
             self._recorder.end(End(way, why, site, time.monotonic() - self._started))
+            if self.operations is not None:
+                self.operations.write(self._out)
             if self._follower is not None:
                 self._follower.write(self._out)
 

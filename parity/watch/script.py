@@ -96,6 +96,7 @@ class Watched:
 
     `prepare`: `module:function` called before it with the script's folder, `setting` and the watch; it returns notes.
     `calls`: published functions to report. `in_place`: work in its own folder, not in a copy of it.
+    `operations`: an event until which each operation is recorded as well.
     """
 
     prepare: str = ""
@@ -109,6 +110,7 @@ class Watched:
     seconds: float = 600.0
     memory: int = 8 << 30
     show: bool = False
+    operations: int | None = None
 
 
 def fingerprint(script: Script, how: Watched) -> str:

@@ -22,6 +22,9 @@ def misbehave(kind):
         sys.exit("enough")
     elif kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif kind.startswith("interrupt "):
+        os.kill(int(kind.removeprefix("interrupt ")), signal.SIGINT)
+        time.sleep(600)
     elif kind == "raise":
         raise ValueError("no such thing")
     return kind

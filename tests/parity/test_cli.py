@@ -203,7 +203,7 @@ def test_since_a_commit_without_changes_there_is_nothing_to_judge(tmp_path, docu
     assert main(["report", "--since", "HEAD", "--out", str(tmp_path), *FAST]) == 0
     out = capsys.readouterr().out
     assert f"since HEAD: 1 changed file, 0 of {len(REGISTRY)} components to judge" in out
-    assert [document["results"] for document in documents] == [[]]
+    assert [(document["results"], document["plots"]) for document in documents] == [([], [])]
 
 
 def test_since_judges_only_what_the_changed_file_can_touch(capsys, monkeypatch):

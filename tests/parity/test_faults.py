@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -90,14 +91,31 @@ def campaign():
     return Campaign(OPTIONS, impact(), time_limit=600.0)
 
 
+@pytest.fixture(scope="module")
+def rows_of_a_fault(campaign, tmp_path_factory):
+    """The file of a campaign that tried one fault, after the unchanged source: what follows need not try that again."""
+    path = tmp_path_factory.mktemp("campaign") / "results.jsonl"
+    (row,) = campaign.run([planted("decay-exchanged", FAULTS)], (0,), Results(path))
+    return path, row
+
+
+@pytest.fixture
+def results(rows_of_a_fault, tmp_path):
+    return Results(Path(shutil.copy(rows_of_a_fault[0], tmp_path)))
+
+
+together = pytest.mark.xdist_group("campaign")
+"""On one worker: what they share takes long to make."""
+
+
 def planted(name, group):
     return next(one for one in group if one.id == name)
 
 
-def test_a_fault_is_caught_by_its_component_and_a_killed_run_goes_on(campaign, tmp_path):
+@together
+def test_a_fault_is_caught_by_its_component_and_a_killed_run_goes_on(campaign, rows_of_a_fault, results):
     fault, other = planted("decay-exchanged", FAULTS), planted("gp-mean-without-prior", FAULTS)
-    results = Results(tmp_path / "results.jsonl")
-    (row,) = campaign.run([fault], (0,), results)
+    _, row = rows_of_a_fault
     assert (row["outcome"], row["caught_by"], row["verdict"]) == ("caught", ["ema"], "divergent")
     with results.path.open("ab") as file:
         file.write(b'{"format": "parity-faults/1", "wh')  # a kill in the midst of a line
@@ -116,9 +134,9 @@ def test_nothing_is_said_of_changes_where_the_unchanged_source_does_not_agree(ca
         list(campaign.run([planted("ema-lerp", REWRITES)], (0,), results))
 
 
-def test_a_rewrite_passes_and_what_was_found_under_other_conditions_is_not_taken(campaign, tmp_path):
+@together
+def test_a_rewrite_passes_and_what_was_found_under_other_conditions_is_not_taken(campaign, results):
     rewrite = planted("ema-lerp", REWRITES)
-    results = Results(tmp_path / "results.jsonl")
     (row,) = campaign.run([rewrite], (0,), results)
     assert (row["outcome"], row["caught_by"]) == ("missed", [])
     assert "ema" in row["judged"]
@@ -126,6 +144,7 @@ def test_a_rewrite_passes_and_what_was_found_under_other_conditions_is_not_taken
     assert results.find("rewrite", "ema-lerp", 0, "other conditions") is None
 
 
+@together
 def test_a_copy_that_cannot_be_imported_is_an_error_and_one_that_hangs_is_caught(campaign):
     broken = change(old="def training_loss", new="raise RuntimeError('broken')\n\n\ndef training_loss")
     assert campaign.try_change(broken, 0)["outcome"] == "error"
@@ -135,27 +154,30 @@ def test_a_copy_that_cannot_be_imported_is_an_error_and_one_that_hangs_is_caught
     assert "did not finish within 5 s" in row["reason"]
 
 
-def test_the_diagnosis_is_compared_with_the_planted_line(campaign, tmp_path):
-    diagnosing = replace(campaign, diagnose=True)
-    results = Results(tmp_path / "results.jsonl")
+@pytest.fixture(scope="module")
+def diagnosed(campaign, rows_of_a_fault, tmp_path_factory):
+    """The rows of one fault: not diagnosed, then diagnosed without heuristics, then with them."""
+    results = Results(Path(shutil.copy(rows_of_a_fault[0], tmp_path_factory.mktemp("diagnosed"))))
     fault = planted("step-seed-later", FAULTS)
-    list(campaign.run([fault], (0,), results))
-    (row,) = diagnosing.run([fault], (0,), results)
+    blind = replace(campaign, diagnose=True, without=("repairs", "traces"))
+    return [row for asked in (campaign, blind, replace(blind, without=())) for row in asked.run([fault], (0,), results)]
+
+
+@together
+def test_the_diagnosis_is_compared_with_the_planted_line(diagnosed):
+    first, _, row = diagnosed
+    assert not first["diagnosed"]
     assert row["diagnosed"]
     assert row["near"]
     assert row["pointed"]["file"] == "ggfm/losses.py"
 
 
-def test_a_diagnosis_without_heuristics_is_another_row(campaign, tmp_path):
-    diagnosing = replace(campaign, diagnose=True)
-    blind = replace(diagnosing, without=("repairs", "traces"))
-    results = Results(tmp_path / "results.jsonl")
-    fault = planted("step-seed-later", FAULTS)
-    (row,) = blind.run([fault], (0,), results)
-    assert row["without"] == ["repairs", "traces"]
-    (row,) = diagnosing.run([fault], (0,), results)
+@together
+def test_a_diagnosis_without_heuristics_is_another_row(diagnosed):
+    _, blind, row = diagnosed
+    assert blind["diagnosed"]
+    assert blind["without"] == ["repairs", "traces"]
     assert row["without"] == []
-    assert row["near"]
 
 
 def test_the_lines_that_run_are_those_of_the_package_and_of_no_docstring():

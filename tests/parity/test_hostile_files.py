@@ -26,6 +26,15 @@ class Bad:
     """
 
 
+@pytest.fixture(autouse=True)
+def modules_of_files_forgotten(tmp_path):
+    """A file's modules stay importable for its next call; here there is none."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(f"{tmp_path}{os.sep}"):
+            del sys.modules[name]
+
+
 def written(folder, text, name="own.py"):
     folder.mkdir(exist_ok=True)
     file = folder / name

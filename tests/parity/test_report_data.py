@@ -97,7 +97,7 @@ def test_errors_are_those_of_the_input_that_the_result_shows():
     params = component("predict_x0").examples[0] | {"objective": "noise"}
     row = {"profile": "described", "component": "predict_x0", "judgement": {"params": params}}
     shown = session("predict_x0", profiles=("described",))
-    usual, given = (only(plot_data(shown, rows), "errors")["panels"][0]["series"] for rows in ((), [row]))
+    usual, given = (only(plot_data(shown, rows), "errors")["panels"][0]["series"] for rows in (None, [row]))
     assert usual[0]["y"] == usual[1]["y"]
     assert given[0]["y"] != given[1]["y"]
 

@@ -1,5 +1,6 @@
 """Worker processes: each way to fail costs one job, says why, and leaves the others alone."""
 
+import multiprocessing
 import os
 import time
 
@@ -53,31 +54,23 @@ def test_a_job_is_given_its_own_output_only():
 
 
 def test_left_early_no_worker_stays_at_work():
+    before = set(multiprocessing.active_children())
     pool = Pool(open_misbehaving, size=2, time_limit=PLENTY)
     jobs = pool.run(["fine", "hang", "hang"])
     next(jobs)
-    processes = [worker.process for worker in pool._workers]
+    assert set(multiprocessing.active_children()) - before
     jobs.close()
     pool.close()
-    assert processes
-    assert not any(process.is_alive() for process in processes)
+    assert not set(multiprocessing.active_children()) - before
 
 
-def test_an_interrupt_kills_what_is_at_work(monkeypatch):
+def test_an_interrupt_kills_what_is_at_work():
+    before = set(multiprocessing.active_children())
     pool = Pool(open_misbehaving, size=1, time_limit=PLENTY)
-    assign = pool._assign
-    working = []
-
-    def interrupted(waiting):
-        assign(waiting)
-        working.extend(w.process for w in pool._workers if w.job is not None)
-        if working:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(pool, "_assign", interrupted)
-    with pytest.raises(KeyboardInterrupt), pool:
-        list(pool.run(["hang"]))
-    assert not any(process.is_alive() for process in working)
+    with pytest.raises(KeyboardInterrupt):
+        list(pool.run([f"interrupt {os.getpid()}"]))
+    assert not set(multiprocessing.active_children()) - before
+    pool.close()
 
 
 def test_a_pool_takes_jobs_again_after_a_failure():
@@ -89,10 +82,12 @@ def test_a_pool_takes_jobs_again_after_a_failure():
 
 
 def test_an_idle_worker_that_died_is_replaced():
+    before = set(multiprocessing.active_children())
     with Pool(open_misbehaving, size=1, time_limit=PLENTY) as pool:
         [(_, (_, pid))] = pool.run(["fine"])
         os.kill(pid, 9)
-        pool._workers[0].process.join()
+        [died] = set(multiprocessing.active_children()) - before
+        died.join()
         [(_, (kind, other))] = pool.run(["fine"])
     assert kind == "fine"
     assert other != pid

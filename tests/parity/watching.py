@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from parity.watch.follow import Following, read_differences
+from parity.watch.follow import PASS_BEFORE, Following, aligned, read_differences
 from parity.watch.hooks import Watch
+from parity.watch.locate import Operations, last_events, locate, read_operations
 from parity.watch.recording import End, Recorder, Recording, digest_of, leaves
 
 
@@ -59,12 +60,16 @@ def digests(left: dict[str, object]) -> dict[str, str]:
     return found
 
 
-def recorded(file: Path, out: Path, *, follow: Path | None = None, digests: bool = True, **options) -> Recording:
+def recorded(file, out, *, follow=None, digests=True, operations=None, **options) -> Recording:
     """The recording of a script that runs in this process; `follow`: led along that recording."""
     recorder = Recorder(out, {}, digests=digests, store=0.0 if follow else 1.0)
     follower = Following(Recording(follow)) if follow else None
     watch = Watch(recorder, file.parent, follower=follower, **options)
-    run(file, watch)
+    traced = contextlib.nullcontext() if operations is None else Operations(watch, operations)
+    with traced:
+        run(file, watch)
+    if operations is not None:
+        traced.write(out)
     recorder.end(End("finished"))
     if follower is not None:
         follower.write(out)
@@ -76,5 +81,19 @@ def differences(folder: Path, reference: str, candidate: str):
     out = folder / "out"
     for name, text in (("reference", reference), ("candidate", candidate)):
         recorded(written(folder, name, text), out / name)
-    recorded(folder / "candidate" / "main.py", out / "led", follow=out / "reference")
+    led = recorded(folder / "candidate" / "main.py", out / "led", follow=out / "reference")
+    if (
+        aligned(Recording(out / "reference"), led)[0]
+        != aligned(*(Recording(out / n) for n in ("reference", "candidate")))[0]
+    ):
+        (out / "led").rename(out / PASS_BEFORE)
+        recorded(folder / "candidate" / "main.py", out / "led", follow=out / "reference")
+    last = last_events(read_differences(out / "led")["differences"])
+    if last is not None:
+        sides = []
+        for name, place, until in (("reference", "ops", last[0]), ("candidate", "led ops", last[1])):
+            follow = out / "reference" if name == "candidate" else None
+            made = recorded(folder / name / "main.py", out / place, follow=follow, operations=until)
+            sides.append((made, read_operations(out / place)))
+        locate(out / "led", *sides)
     return read_differences(out / "led")["differences"]
