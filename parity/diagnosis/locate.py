@@ -28,7 +28,7 @@ from parity.diagnosis.mutation_search import Search, search_repair
 from parity.diagnosis.oracle import Oracle, open_oracle, open_oracles, smallest_failing
 from parity.diagnosis.settings import enabled
 from parity.diagnosis.symbols import reference_tokens
-from parity.diagnosis.trace import Event, Trace, Value, traced
+from parity.diagnosis.trace import Event, Trace, Value, trace_of, trace_plainly, traced
 from parity.draws import Draw, handovers
 from parity.execution import Outcome, run
 from parity.side import Side, capabilities
@@ -223,9 +223,9 @@ def _traced(
 ) -> tuple[Trace, Outcome]:
     if capabilities(side).code == "elsewhere":
         settings = {"seed": oracle.seed, "dtype": dtype, "device": oracle.device, "record": True}
-        settings |= {"replay": tuple(replay), "nudge": nudge}
-        made: tuple[Trace, Outcome] = side.traced(component.name, oracle.inputs, sites=nudge is None, **settings)  # type: ignore[assignment]
-        return made
+        settings |= {"replay": tuple(replay), "nudge": nudge, "sites": nudge is None}
+        made: Any = side.traced(f"{trace_plainly.__module__}:trace_plainly", component.name, oracle.inputs, settings)
+        return trace_of(made[0]), made[1]
     trace = Trace(sites=nudge is None)
     call = traced(component.bind(side), trace)
     execute = partial(run, call, oracle.inputs, seed=oracle.seed, dtype=dtype, device=oracle.device)

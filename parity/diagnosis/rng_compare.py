@@ -21,7 +21,7 @@ import torch
 
 from parity.comparator import Runs, compare_trees
 from parity.component import Component, Context, start_seed
-from parity.diagnosis.rng_trace import DrawEvent, RngTrace, recorded
+from parity.diagnosis.rng_trace import DrawEvent, RngTrace, recorded, trace_draws
 from parity.draws import handovers
 from parity.execution import Outcome, run
 from parity.execution import execute as execute_side
@@ -202,8 +202,8 @@ def compare_draws(
     def record(side: Side) -> tuple[RngTrace, Outcome]:
         if capabilities(side).code == "elsewhere":
             settings = {"seed": start_seed(params), "device": ctx.device, "dtype": ctx.dtype, "record": True}
-            made: Any = side.traced_draws(component.name, inputs, **settings)
-            return made  # type: ignore[no-any-return]
+            made: Any = side.traced(f"{trace_draws.__module__}:trace_draws", component.name, inputs, settings)
+            return RngTrace.of(made[0]), made[1]
         trace = RngTrace()
         return trace, execute(recorded(component.bind(side), trace), inputs, dtype=ctx.dtype, record=True)
 

@@ -16,7 +16,7 @@ import marshal
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -26,10 +26,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from parity.component import Component
 from parity.diagnosis.location import SourceLocation, call_site, is_own
 from parity.draws import draw_kind
+from parity.execution import Outcome
+from parity.execution import run as run_once
+from parity.side import Side
 
-__all__ = ["DrawEvent", "RngTrace", "recorded"]
+__all__ = ["DrawEvent", "RngTrace", "recorded", "trace_draws"]
 
 _NUMPY_GLOBAL: Any = np.random.mtrand._rand
 _PYTHON_GLOBAL: random.Random = random._inst
@@ -238,6 +242,15 @@ def recorded(call: Callable[..., dict[str, Any]], trace: RngTrace) -> Callable[.
                 trace.look()
 
     return run
+
+
+def trace_draws(
+    component: Component, side: Side, inputs: Mapping[str, Any], **settings: Any
+) -> tuple[dict[str, Any], Outcome]:
+    """Run a side once, its draws recorded; return them as plain values, and the outcome."""
+    trace = RngTrace()
+    outcome = run_once(recorded(component.bind(side), trace), inputs, **settings)
+    return trace.plain(), outcome
 
 
 class _TorchDraws(TorchDispatchMode):

@@ -25,9 +25,23 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from parity.component import Component
 from parity.diagnosis.location import SourceLocation, call_chain, call_site, is_own, location_at
+from parity.execution import Outcome, run
+from parity.side import Side
 
-__all__ = ["Call", "Event", "Trace", "Value", "is_simple", "plain_trace", "trace_of", "traced", "value_of"]
+__all__ = [
+    "Call",
+    "Event",
+    "Trace",
+    "Value",
+    "is_simple",
+    "plain_trace",
+    "trace_of",
+    "trace_plainly",
+    "traced",
+    "value_of",
+]
 
 _LARGEST = 2**16
 """Elements kept of one value; of larger ones every k-th. Smallest failing inputs stay far below it."""
@@ -196,6 +210,15 @@ def plain_trace(trace: Trace) -> dict[str, Any]:
         "sites": [(s.file, s.line, s.function, s.text, s.path) for s in sites],
         "located": trace.sites,
     }
+
+
+def trace_plainly(
+    component: Component, side: Side, inputs: Mapping[str, Any], *, sites: bool, **settings: Any
+) -> tuple[dict[str, Any], Outcome]:
+    """Run a side once, traced; return the trace as `plain_trace` does, and the outcome."""
+    trace = Trace(sites=sites)
+    outcome = run(traced(component.bind(side), trace), inputs, **settings)
+    return plain_trace(trace), outcome
 
 
 def trace_of(plain: Mapping[str, Any]) -> Trace:

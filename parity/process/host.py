@@ -28,9 +28,7 @@ from typing import Any
 import torch
 
 from parity.component import Context
-from parity.diagnosis.rng_trace import RngTrace, recorded
-from parity.diagnosis.trace import Trace, plain_trace, trace_of, traced
-from parity.execution import Outcome, execute, run, settings_kept, text_of
+from parity.execution import Outcome, execute, settings_kept, text_of
 from parity.process.child import end, keep
 from parity.process.starter import Started, start
 from parity.process.wire import SIZE, decode, encode, from_plain, to_plain
@@ -117,23 +115,18 @@ class HostedSide:
         return load_hosted, (self.host.specifier,)
 
     def traced(
-        self, component: str, inputs: Mapping[str, Any], *, sites: bool, **settings: Any
-    ) -> tuple[Trace, Outcome]:
-        """Run once, traced (`parity.diagnosis.trace`). Raises SideDied and SideTimedOut."""
-        reply = self._traced("trace", component, dict(inputs), sites, settings)
-        return trace_of(reply["trace"]), from_plain(reply["outcome"])
+        self, tracer: str, component: str, inputs: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> tuple[Any, Outcome]:
+        """Call `tracer`, a dotted name, where the code is: one run. Return what it recorded, plain, and the outcome.
 
-    def traced_draws(self, component: str, inputs: Mapping[str, Any], **settings: Any) -> tuple[RngTrace, Outcome]:
-        """Run once, with its draws and reseedings recorded. Raises SideDied and SideTimedOut."""
-        reply = self._traced("trace_draws", component, dict(inputs), settings)
-        return RngTrace.of(reply["draws"]), from_plain(reply["outcome"])
-
-    def _traced(self, *message: Any) -> dict[str, Any]:
+        Raises SideDied and SideTimedOut.
+        """
         # A traced run takes several times as long as one that is not.
-        reply = self.host.request(*message, seconds=_PATIENCE * self.host.limits.seconds)
+        limit = _PATIENCE * self.host.limits.seconds
+        reply = self.host.request("trace", tracer, component, dict(inputs), dict(settings), seconds=limit)
         if "died" in reply:
             raise SideDied(f"{self.name} {reply['died']}")
-        return reply
+        return reply["recorded"], from_plain(reply["outcome"])
 
     def explain(
         self,
@@ -397,21 +390,12 @@ def _explain(
     return {"explanation": json.dumps(found)}
 
 
-def _trace(side: Any, component: str, inputs: dict[str, Any], sites: bool, settings: dict[str, Any]) -> dict[str, Any]:
-    trace = Trace(sites=sites)
-    outcome = run(traced(installed().component(component).bind(side), trace), inputs, **settings)
-    return {"trace": plain_trace(trace), "outcome": to_plain(outcome)}
+def _trace(side: Any, tracer: str, component: str, inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    recorded, outcome = _named(tracer)(installed().component(component), side, inputs, **settings)
+    return {"recorded": recorded, "outcome": to_plain(outcome)}
 
 
-def _trace_draws(side: Any, component: str, inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    trace = RngTrace()
-    outcome = run(recorded(installed().component(component).bind(side), trace), inputs, **settings)
-    return {"draws": trace.plain(), "outcome": to_plain(outcome)}
-
-
-_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    "execute": _execute, "explain": _explain, "trace": _trace, "trace_draws": _trace_draws,
-}  # fmt: skip
+_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {"execute": _execute, "explain": _explain, "trace": _trace}
 
 
 def _named(name: str) -> Callable[..., Any]:

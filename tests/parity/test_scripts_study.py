@@ -351,7 +351,7 @@ def test_every_component_has_a_row_in_the_order_of_the_pipeline(rows):
     ("component", "verdict", "says"),
     [
         ("q_sample", "divergent", "BrownianBridgeModel.py:19, candidate src/brownian_bridge.py:19"),
-        ("training_loss", "divergent", "seed of torch, draw uniform[8] of torch"),
+        ("training_loss", "randomness", "seed of torch, draw uniform[8] of torch"),
         ("optimiser", "divergent", "of 2 in the reference: set to zero in between"),
         ("gp_pairs", "identical", "calls of sampling_data_from_GP"),
         ("pool", "identical", "x_train of 2 calls"),
