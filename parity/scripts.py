@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from parity.own_ledger import OwnLedger
-from parity.study import Study, installed
+from parity.study import Scripts, Study, installed
 from parity.verdict import Verdict
 from parity.version import __version__
 from parity.watch.follow import Difference, compare_recordings
@@ -28,7 +28,7 @@ from parity.watch.script import PREFIX, Script, Watched
 
 __all__ = [
     "Conditions", "ScriptComparison", "compare_script_sides", "compare_two_recordings", "difference_lines",
-    "how_to_watch", "is_script", "parse_settings", "parse_stop",
+    "how_to_watch", "is_script", "parse_settings", "parse_stop", "script_of",
 ]  # fmt: skip
 
 _STAGES: Mapping[str, tuple[str, ...]] = {
@@ -207,6 +207,11 @@ def how_to_watch(script: Script, conditions: Conditions, study: Study) -> Watche
     return replace(plain, prepare=made.prepare, setting=setting, calls=calls)
 
 
+def script_of(made: Scripts, side: str) -> str:
+    """Return `script:PATH ARGS` of a side that is no script itself; empty if it has none."""
+    return str(_named(made.script)(side)) if made.script else ""
+
+
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
     """Return NAME=VALUE texts as a mapping; a value is read as YAML. Raises ValueError for one of another form."""
     found: dict[str, Any] = {}
@@ -261,7 +266,7 @@ def plain_difference(difference: Difference) -> dict[str, Any]:
 def _script(text: str, option: str, extra: str, study: Study) -> Script:
     if not is_script(text):
         made = study.scripts
-        found = _named(made.script)(text) if made is not None and made.script else ""
+        found = script_of(made, text) if made is not None else ""
         if not found:
             allowed = f"allowed are {PREFIX}PATH ARGS and sides that have a script"
             raise ValueError(f"{option}: beside a script only scripts can stand; got {text!r}, {allowed}")

@@ -19,6 +19,7 @@ from parity.jobs import Job, failed, open_judge, time_limit
 from parity.own_ledger import OwnLedger
 from parity.process.pool import Failure
 from parity.report.write import SectionJob
+from parity.scripts import Conditions, compare_script_sides, script_of
 from parity.session import Session
 from parity.summary import output_lines
 from parity.verdict import Verdict
@@ -50,6 +51,8 @@ def check(options: argparse.Namespace) -> int:
     jobs = jobs_of(session, options, on=tuple(options.on), only=only, explain="unexpected")
     ledger = None if session.in_tree else own_ledger(options)
     rows, whole = judge_jobs(session, jobs, options)
+    if whole and only is None and not session.in_tree:
+        rows = _from_scripts(session, rows, options)
     if ledger is not None and whole and only is None:
         rows = _by_own_ledger(session, rows, ledger, options)
     for row in rows:
@@ -58,6 +61,23 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         write_atomic(Path(options.json), json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")
     return end(found, whole, len(jobs))
+
+
+def _from_scripts(session: Session, rows: Sequence[Row], options: argparse.Namespace) -> list[Row]:
+    """Return the rows; what cannot be called is judged from the scripts of both sides, where both have one."""
+    made = session.study.scripts
+    sides = session.reference_named, session.candidate
+    lacking = {row["component"] for row in rows if row["verdict"] == Verdict.MISSING}
+    if made is None or not lacking or not all(script_of(made, side) for side in sides):
+        return list(rows)
+    print(f"from the scripts of both sides, run and watched: {', '.join(sorted(lacking))}", flush=True)
+    conditions = Conditions(task=options.task, threads=options.threads, memory=int(options.memory_limit * 2**30))
+    try:
+        found = {row["component"]: row for row in compare_script_sides(*sides, conditions).rows}
+    except ValueError as error:
+        print(f"  {error}")
+        return list(rows)
+    return [dict(found[r["component"]]) if r["component"] in lacking & found.keys() else r for r in rows]
 
 
 def _by_own_ledger(session: Session, rows: Sequence[Row], ledger: OwnLedger, options: argparse.Namespace) -> list[Row]:

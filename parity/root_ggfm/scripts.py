@@ -18,7 +18,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,13 +31,15 @@ from torch.nn.modules.module import register_module_buffer_registration_hook
 
 from parity.root_ggfm.checkouts.loading import ImportStubs, restore_numpy_names, restore_verbose_argument
 from parity.root_ggfm.script_components import judge_scripts
+from parity.root_ggfm.script_settings import changed_config, differing, effective, find, small, table
 from parity.root_ggfm.sides.root_config import PUBLISHED
 from parity.root_ggfm.tasks.catalogue import NAMES, load_task
 from parity.watch.hooks import Watch, wrap
-from parity.watch.recording import leaves
-from parity.watch.script import PREFIX
+from parity.watch.pair import Pair
+from parity.watch.recording import Numbers, Recording, leaves
+from parity.watch.script import PREFIX, Script
 
-__all__ = ["CALLS", "judge_scripts", "prepare", "script_of"]
+__all__ = ["CALLS", "judge_scripts", "prepare", "script_of", "settings_rows"]
 
 _METHODS = ("q_sample", "predict_x0_from_objective", "p_losses", "p_sample", "sample")
 _PAIRS = ("sampling_data_from_GP", "create_train_dataloader", "create_val_dataloader", "sampling_from_offline_data")
@@ -101,7 +103,8 @@ def _reference_folder() -> Path:
 def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watch: Watch) -> list[str]:
     """Give the script its task in the place of design-bench, and a changed copy of its configuration; return notes.
 
-    `setting`: `task`, the name of the task, and `set`, dotted entries of the configuration with their values.
+    `setting`: `task`, the name of the task, and `set`, settings by their names (`script_settings.toml`). All others are
+    those of a small run; `small` false in `set` leaves them as the configuration has them.
     """
     sys.path.insert(0, str(folder))
     if (folder / "reference_root").is_dir():  # the script's own copy, not the one that the study has imported
@@ -115,27 +118,141 @@ def prepare(folder: Path, arguments: list[str], setting: Mapping[str, Any], watc
     _report_quantiles(watch)
     _report_settings(folder, watch)
     _report_defaults(folder, watch)
-    bench, notes = _Bench(setting.get("task", "auto"), watch), []
+    bench = _Bench(setting.get("task", "auto"), watch)
     module = ModuleType("design_bench")
     module.make = bench.make  # type: ignore[attr-defined]
     sys.modules["design_bench"] = module
-    changed = dict(setting.get("set") or {})
-    for argument in arguments:
-        if argument.endswith((".yaml", ".yml")):
-            file = Path(argument) if Path(argument).exists() else folder / argument
-            if file.exists():
-                config = yaml.safe_load(file.read_text("utf-8"))
-                width = bench.width(config)
-                if bench.published is not None:
-                    changed.setdefault("task.name", bench.published)
-                for entry, value in bench.keeping_pairs(config).items():
-                    changed[entry] = value
-                if width is not None:
-                    changed.setdefault("model.BB.params.MLPParams.image_size", width)
-                for entry, value in changed.items():
-                    notes += _put(config, entry, value)
-                file.write_text(yaml.safe_dump(config, allow_unicode=True), "utf-8")
+    notes = _set(folder, arguments, dict(setting.get("set") or {}), bench)
     return [*notes, *restored, *bench.notes]
+
+
+def _set(folder: Path, arguments: Sequence[str], given: dict[str, Any], bench: _Bench) -> list[str]:
+    """Change the configuration files that the arguments name; return what was set."""
+    layout = _layout(folder)
+    notes: list[str] = []
+    sizes: dict[str, Any] = {}
+    if given.pop("small", True):
+        try:
+            sizes = small(layout, folder, ["main.py", *arguments])
+        except ValueError as error:
+            notes.append(f"not made small: {error}")
+    for argument in arguments:
+        if not argument.endswith((".yaml", ".yml")):
+            continue
+        file = Path(argument) if Path(argument).exists() else folder / argument
+        if not file.exists():
+            continue
+        before = yaml.safe_load(file.read_text("utf-8")) or {}
+        name = bench.published or (before.get("task") or {}).get("name")
+        asked = dict(zip(find(given), given.values(), strict=True))
+        settings = {**sizes, **bench.settings(name, layout), **asked}
+        file.write_text(changed_config(layout, file, settings), "utf-8")
+        after = yaml.safe_load(file.read_text("utf-8"))
+        notes += _changes(before, after)
+    return notes
+
+
+def _layout(folder: Path) -> str:
+    """Return `ggfm` for a folder of that layout, `root` for any other: the reference reads ROOT's configurations."""
+    return "ggfm" if (folder / "src").is_dir() and not (folder / "runners").is_dir() else "root"
+
+
+def _changes(before: Any, after: Any, name: str = "") -> list[str]:
+    if isinstance(after, dict):
+        held = before if isinstance(before, dict) else {}
+        return [line for k, v in after.items() for line in _changes(held.get(k), v, f"{name}.{k}" if name else str(k))]
+    return [] if before == after else [f"set: {name} is {after} in the place of {before}"]
+
+
+def settings_rows(reference: Script, candidate: Script, pair: Pair | None = None) -> list[dict[str, Any]]:
+    """Return a row for each setting of both scripts, as their files state it, and one for each condition of the runs.
+
+    `name`, `reference`, `candidate`, both places, `differs`; `reach`, of one that differs: whether a script read it
+    before the first difference.
+    """
+    sides = []
+    for script in (reference, candidate):
+        layout = _layout(script.folder)
+        argv = [script.path.relative_to(script.folder).as_posix(), *script.arguments]
+        try:
+            sides.append((layout, effective(layout, script.folder, argv)))
+        except ValueError as error:
+            return [_row("settings", str(error), "", ("", ""), differs=False)]
+    found = {row["name"]: row for row in differing(*sides)}
+    rows = []
+    for name in table():
+        one, other = (side[1].get(name) for side in sides)
+        if one is None and other is None:
+            continue
+        shown = found.get(name) or {}
+        row = _row(
+            name,
+            shown.get("reference", one.value if one else "not set"),
+            shown.get("candidate", other.value if other else "not set"),
+            (one.where if one else "", other.where if other else ""),
+            differs=name in found,
+        )
+        rows.append(row | {"reach": _reach(name, [side[0] for side in sides], pair) if name in found else ""})
+    return rows + (_conditions(pair) if pair is not None else [])
+
+
+def _row(name: str, reference: Any, candidate: Any, places: tuple[str, str], *, differs: bool) -> dict[str, Any]:
+    plain = [list(v) if isinstance(v, tuple) else v for v in (reference, candidate)]
+    return {
+        "name": name, "reference": plain[0], "candidate": plain[1], "reference_place": places[0],
+        "candidate_place": places[1], "differs": differs, "reach": "",
+    }  # fmt: skip
+
+
+def _reach(name: str, layouts: Sequence[str], pair: Pair | None) -> str:
+    """Say whether a script read a setting, and whether it did so before the first difference."""
+    if pair is None:
+        return "not known before the scripts run"
+    first = next((d for d in pair.differences if d.counts), None)
+    texts, before = [], False
+    sides = (
+        (pair.reference, None if first is None else first.of),
+        (pair.led, None if first is None else first.event),
+    )
+    for side, layout, (recording, limit) in zip(("reference", "candidate"), layouts, sides, strict=True):
+        keys = _read_as(name, layout)
+        event = next((e for e in recording.events if e.role == "setting" and e.key in keys), None)
+        if event is None:
+            texts.append(f"never read by the {side}")
+        else:
+            before = before or limit is None or event.index < limit
+            texts.append(f"read by the {side}, {recording.site(event)}")
+    reaches = "reaches the computation" if before else "read after the first difference"
+    if all("never" in text for text in texts):
+        reaches = "does not reach the computation"
+    return f"{reaches}: {'; '.join(texts)}"
+
+
+def _read_as(name: str, layout: str) -> tuple[str, ...]:
+    setting = table()[name]
+    if layout == "root":
+        return {"seed": ("args.seed",), "device": ("args.gpu_ids",)}.get(name, (setting.root,))
+    return (f"Config.{setting.attribute or name.upper()}",)
+
+
+def _digest(recording: Recording, key: str) -> str:
+    value = next((e.values["value"] for e in recording.events if e.role == "observe" and e.key == key), None)
+    return f"{value}, {value.digest[:12]}" if isinstance(value, Numbers) else "not read"
+
+
+def _conditions(pair: Pair) -> list[dict[str, Any]]:
+    """Return rows of package versions, threads and the data."""
+    rows = []
+    sides = (pair.reference, pair.first)
+    for name in ("python", "torch", "threads"):
+        one, other = (str(r.about.get(name, "")) for r in sides)
+        rows.append(_row(name, one, other, ("", ""), differs=one != other))
+    for key in ("task.x", "task.y"):
+        one, other = (_digest(recording, key) for recording in sides)
+        rows.append(_row(f"data {key}", one, other, ("", ""), differs=one != other))
+    for row in rows:
+        row["reach"] = "reaches the computation" if row["differs"] else ""
+    return rows
 
 
 _BUFFERS = (
@@ -270,15 +387,6 @@ def _hear_namespaces(report: Callable[[str, Any, Any], None]) -> None:
     kind.__getattribute__ = read  # type: ignore[method-assign]
 
 
-def _put(config: MutableMapping[str, Any], entry: str, value: Any) -> list[str]:
-    *sections, name = entry.split(".")
-    for section in sections:
-        config = config.setdefault(section, {})
-    before = config.get(name)
-    config[name] = value
-    return [] if before == value else [f"set: {entry} is {value} in the place of {before}"]
-
-
 class _Bench:
     """Make tasks in the place of design-bench."""
 
@@ -296,19 +404,16 @@ class _Bench:
         """The task's name where the published scripts know it: they look up its scores, and treat TFBind8 apart."""
         return self._name if self._name in PUBLISHED else None
 
-    def keeping_pairs(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a threshold that keeps all pairs of sequences: a few small steps hardly move their scores."""
-        name = (config.get("task") or {}).get("name")
-        return {"GP.threshold_diff": -1e9} if isinstance(name, str) and self._task(name).is_discrete else {}
-
-    def width(self, config: Mapping[str, Any]) -> int | None:
-        """Return the number of dimensions of the designs of the configuration's task."""
-        name = (config.get("task") or {}).get("name")
+    def settings(self, name: Any, layout: str) -> Mapping[str, Any]:
+        """Return the settings that the task asks for; of sequences all pairs are kept, since a few small steps hardly
+        move their scores."""
         if not isinstance(name, str):
-            return None
+            return {}
         task = self._task(name)
         x = task.to_logits(task.x[:1]) if task.is_discrete else task.x[:1]
-        return int(np.prod(x.shape[1:]))
+        found: dict[str, Any] = {"image_size": int(np.prod(x.shape[1:]))} if layout == "root" else {}
+        found |= {"threshold_diff": -1e9} if task.is_discrete else {}
+        return found | ({"task": self.published} if self.published is not None else {})
 
     def _task(self, name: str) -> Any:
         if name not in self._loaded:

@@ -95,6 +95,7 @@ STUDY = Study(
         prepare="parity.root_ggfm.scripts:prepare",
         calls="parity.root_ggfm.scripts:CALLS",
         judge="parity.root_ggfm.scripts:judge_scripts",
+        settings="parity.root_ggfm.scripts:settings_rows",
         script="parity.root_ggfm.scripts:script_of",
         files=("reference_root/bridge.py",),
     ),
