@@ -10,6 +10,7 @@ import os
 import pickle
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -87,23 +88,25 @@ class _Starter:
 
     def __init__(self, module: str) -> None:
         self._socket, theirs = socket.socketpair()
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the starter may print
+        self._folder = tempfile.mkdtemp(prefix="parity-starter-")  # its own: modules are looked for where it starts
+        self._printed = Path(self._folder, "printed")
         self._environment = _read_at_start(os.environ)
         self._lock = threading.RLock()
         self._codes: dict[int, int] = {}
         self._gone = False
         code = _START.format(root=str(Path(__file__).parents[2]), socket=theirs.fileno(), module=module)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=tempfile.gettempdir(),
-            stdin=subprocess.DEVNULL,
-            stdout=self._printed,
-            stderr=subprocess.STDOUT,
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,  # Ctrl-C is for the process that asks
-        )
+        with self._printed.open("wb") as printed:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C is for the process that asks
+            )
         theirs.close()
-        weakref.finalize(self, _end, self._process, self._socket, self._printed)
+        weakref.finalize(self, _end, self._process, self._socket, self._folder)
 
     def fits(self) -> bool:
         """Return False if it has ended, or if an environment variable that it has read is another one now."""
@@ -117,8 +120,7 @@ class _Starter:
                 pass
         if pid is None:
             self._gone = True
-            self._printed.seek(0)
-            printed = self._printed.read().decode(errors="replace").strip().splitlines()
+            printed = self._printed.read_text(errors="replace").strip().splitlines()
             raise RuntimeError(" | ".join(["no process can be started", *printed[-5:]]))
         return Started(self, pid)
 
@@ -162,14 +164,14 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
 
 
-def _end(process: subprocess.Popen[bytes], connection: socket.socket, printed: IO[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], connection: socket.socket, folder: str) -> None:
     connection.close()  # it ends at that, with all that it has started
-    printed.close()
     try:
         process.wait(_PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _received(connection: socket.socket) -> tuple[Any, list[int]]:
